@@ -1,0 +1,23 @@
+"""Who asks, as the rooms behind the edge see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """An authenticated client.
+
+    `domain` is the trust domain of the CA that issued the certificate, `name` the certificate's SAN URI or else its full
+    subject (RFC 4514). `owner` is what objects are kept under: several certificates can map to one owner.
+    """
+
+    domain: str
+    name: str
+    owner: str
+    tenant: str = ""
+    not_before: float = 0.0  # seconds since the epoch
+    not_after: float = field(default=float("inf"))
+    common_name: str = ""  # for the rule that a Username must belong to the certificate
+    user: str = ""  # authenticated by a Credential in the message, "" if none was given
