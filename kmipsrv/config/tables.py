@@ -1,0 +1,248 @@
+"""The settings. A class body is a section of the file, a line is a setting, the string below it says what it does.
+
+`conf/kmipsrv.yaml` shows every one with its default; a test holds the two together. Relative defaults of paths start
+at the folder of the file, as given ones do.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from kmipsrv.config.kinds import (
+    ADDRESS,
+    DATABASE,
+    FILE,
+    FLAG,
+    MAPPING,
+    MODULE,
+    PASSWORD,
+    TEXT,
+    Address,
+    count,
+    list_of,
+    off_or,
+    one_of,
+    required,
+    seconds,
+    section,
+    sections,
+    setting,
+)
+from kmipsrv.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Database:
+    url: str | None = setting(off_or(DATABASE), None, secret=True)  # a PostgreSQL URL may carry a password
+    """Where objects are kept; absent: kmipsrv.db in the state directory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    module: str = setting(MODULE, "libsofthsm2.so")
+    """The PKCS#11 module; a bare name is looked for where distributions put such modules."""
+    softhsm2_conf: Path | None = setting(off_or(FILE), None)
+    """SoftHSM's own configuration file (what its environment variable SOFTHSM2_CONF would name)."""
+    label: str = setting(TEXT, "kmipsrv")
+    """The token's label."""
+    pin_file: Path | None = setting(off_or(FILE), None)
+    """A file that holds the PIN and that nobody else may read."""
+    credential: str | None = setting(off_or(TEXT), None)
+    """The name of a systemd credential that holds the PIN (LoadCredential=), instead of pin_file."""
+    key_label: str = setting(TEXT, "kmipsrv-master")
+    """The label of the AES-256 master key."""
+    mechanism: str = setting(one_of("aes-gcm", "aes-kwp"), "aes-gcm")
+    """How the token seals data keys: AES-GCM, or AES key wrap with padding where the token's GCM is unfit."""
+    threading: str = setting(one_of("serialised", "concurrent"), "serialised")
+    """Whether one process may call the module from several threads at once. SoftHSM must be serialised."""
+
+    def read_pin(self, environ: Mapping[str, str] = os.environ) -> str:
+        """The PIN, from the credential or the file; ConfigError, with the mend, if it cannot be had safely."""
+        if self.credential is not None:
+            if "CREDENTIALS_DIRECTORY" not in environ:
+                raise ConfigError(
+                    f"token.credential: {self.credential!r} cannot be read: systemd passed no credentials; "
+                    "add LoadCredential= to the unit, or use token.pin_file"
+                )
+            where, file = "token.credential", Path(environ["CREDENTIALS_DIRECTORY"]) / self.credential
+        elif self.pin_file is not None:
+            where, file = "token.pin_file", self.pin_file
+        else:
+            raise ConfigError("token: give pin_file or credential, else the token cannot be opened")
+        try:
+            if self.credential is None and file.stat().st_mode & 0o077:
+                raise ConfigError(f"{where}: {file} can be read by others; chmod 600 {file}")
+            pin = file.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ConfigError(f"{where}: {file} cannot be read ({error.strerror})") from None
+        except UnicodeDecodeError:
+            raise ConfigError(f"{where}: {file} is not UTF-8 text; it must hold the token's PIN") from None
+        if not pin:
+            raise ConfigError(f"{where}: {file} is empty; it must hold the token's PIN")
+        return pin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientAuthority:
+    file: Path = required(FILE)
+    """Certificates (PEM) whose holders may sign client certificates."""
+    domain: str = setting(TEXT, "default")
+    """The trust domain: the same subject under two domains is two identities; two files may share one."""
+    tenant: str = setting(TEXT, "default")
+    """The tenant that its clients belong to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    certificate: Path = setting(FILE, Path("certs/server.pem"))
+    """The server's certificate, followed by its intermediates (PEM)."""
+    key: Path = setting(FILE, Path("certs/server.key"))
+    """The server's private key (PEM, not encrypted)."""
+    client_ca: tuple[ClientAuthority, ...] = sections(ClientAuthority, {"file": "certs/ca.pem"})
+    """Who may sign client certificates; absent: certs/ca.pem, in the trust domain `default`."""
+    min_version: str = setting(one_of("1.2", "1.3"), "1.2")
+    """The oldest TLS version spoken."""
+    ciphers: str | None = setting(off_or(TEXT), None)
+    """OpenSSL's cipher list for TLS 1.2; absent: ECDHE with AES-GCM or ChaCha20-Poly1305 only."""
+    resumption: bool = setting(FLAG, True)
+    """Whether sessions may be resumed; the client certificate is checked again on each resumption."""
+    session_tickets: int = setting(count(0, 16), 2)
+    """How many TLS 1.3 tickets a full handshake hands out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    connections: int = setting(count(1, 1_000_000), 4096)
+    """Connections open at once, in each worker."""
+    connections_per_client: int = setting(count(1, 1_000_000), 512)
+    """Connections open at once for one identity, in each worker."""
+    message_size: int = setting(count(1024, 64 * 1024 * 1024), 1024 * 1024)
+    """Bytes in one request."""
+    handshake_timeout: float = setting(seconds(0.1, 600), 10.0)
+    """Seconds a TLS handshake may take."""
+    read_timeout: float = setting(seconds(0.1, 3600), 30.0)
+    """Seconds from the first byte of a request to its last."""
+    idle_timeout: float = setting(seconds(1, 30 * 86400), 3600.0)
+    """Seconds that a connection may stay silent between requests."""
+    nesting: int = setting(count(8, 256), 32)
+    """Structures within structures in one request, in any encoding."""
+    batch_items: int = setting(count(1, 100_000), 256)
+    """Batch items in one request."""
+    locate_items: int = setting(count(1, 1_000_000), 10_000)
+    """Unique identifiers in one answer to Locate."""
+    rsa_bits: int = setting(count(1024, 16384), 4096)
+    """Longest RSA, DSA or DH modulus made, registered or used."""
+    pbkdf2_iterations: int = setting(count(1000, 100_000_000), 1_000_000)
+    """Iterations of one password-based derivation, PKCS#12 included."""
+    rng_bytes: int = setting(count(1, 16 * 1024 * 1024), 64 * 1024)
+    """Bytes from one RNG Retrieve."""
+    split_key_parts: int = setting(count(2, 65535), 255)
+    """Parts of one split key."""
+    streams: int = setting(count(1, 100_000), 256)
+    """Multi-part cryptographic operations open at once, for one identity."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityRule:
+    domain: str = setting(TEXT, "default")
+    """The trust domain of the certificates."""
+    names: tuple[str, ...] = required(list_of(TEXT))
+    """Their names: a SAN URI, or else the full subject as RFC 4514 writes it."""
+    owner: str = required(TEXT)
+    """The owner that all of them are."""
+    tenant: str | None = setting(off_or(TEXT), None)
+    """The owner's tenant; absent: that of the trust domain."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    username: str = required(TEXT)
+    """Username of the Username and Password credential."""
+    password: str = required(PASSWORD, secret=True)
+    """The password's hash; the password itself is refused."""
+    owner: str | None = setting(off_or(TEXT), None)
+    """Whose objects these are; absent: those of the certificate that carried the credential."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    serial_number: str | None = setting(off_or(TEXT), None)
+    """Device Serial Number. Each identifier given here must be in the Device credential, with this value."""
+    device_identifier: str | None = setting(off_or(TEXT), None)
+    """Device Identifier."""
+    network_identifier: str | None = setting(off_or(TEXT), None)
+    """Network Identifier."""
+    machine_identifier: str | None = setting(off_or(TEXT), None)
+    """Machine Identifier."""
+    media_identifier: str | None = setting(off_or(TEXT), None)
+    """Media Identifier."""
+    password: str | None = setting(off_or(PASSWORD), None, secret=True)
+    """The hash of the password that the credential must carry."""
+    owner: str | None = setting(off_or(TEXT), None)
+    """Whose objects these are; absent: those of the certificate that carried the credential."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cryptography:
+    allow_legacy: bool = setting(FLAG, False)
+    """Whether algorithms that nobody should start to use (3DES, MD5, DSA, …) may be asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logging:
+    level: str = setting(one_of("debug", "info", "warning", "error"), "info")
+    """The least severe line written."""
+    format: str = setting(one_of("text", "json"), "text")
+    """Lines for people, or one JSON object a line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerInformation:
+    vendor_identification: str = setting(TEXT, "kmipsrv")
+    """What Query answers as Vendor Identification, and the vendor of this server's own attributes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The whole file. `folder` is where it lies: relative paths in `release` start there too."""
+
+    folder: Path = field(default=Path(), metadata={"hidden": True})
+    listen: Address = setting(ADDRESS, Address("127.0.0.1", 5696))
+    """Where KMIP over TLS is served. The default is this machine only."""
+    https: Address | None = setting(off_or(ADDRESS), None)
+    """Where KMIP over HTTPS (TTLV, JSON, XML at /kmip) is served, if at all."""
+    metrics: Address | None = setting(off_or(ADDRESS), None)
+    """Where counters are served over plain HTTP, if at all; keep it on loopback."""
+    state: Path = setting(FILE, Path())
+    """The state directory: the database and, for SoftHSM, the token."""
+    workers: int = setting(count(1, 256), 1)
+    """Processes that serve the port."""
+    time_stamp_skew: float | None = setting(off_or(seconds(1, 86400)), None)
+    """How far a request's Time Stamp may be from this clock; off: it is not judged."""
+    interop: bool = setting(FLAG, False)
+    """Whether the Interop operation exists. For conformance runs only."""
+    database: Database = section(Database)
+    token: Token = section(Token)
+    tls: Tls = section(Tls)
+    limits: Limits = section(Limits)
+    cryptography: Cryptography = section(Cryptography)
+    identities: tuple[IdentityRule, ...] = sections(IdentityRule)
+    """Certificates that share one owner."""
+    users: tuple[User, ...] = sections(User)
+    """Who may present a Username and Password credential."""
+    devices: tuple[Device, ...] = sections(Device)
+    """Which Device credentials are accepted."""
+    server_information: ServerInformation = section(ServerInformation)
+    logging: Logging = section(Logging)
+    release: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), metadata={"kind": MAPPING})
+    """Release policies and their rules; kept as given, read by the release gate, which checks it."""
+
+    @property
+    def database_url(self) -> str:
+        """The URL of the database, the default filled in."""
+        return self.database.url or f"sqlite:///{self.state / 'kmipsrv.db'}"
