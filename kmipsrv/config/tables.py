@@ -35,6 +35,11 @@ from kmipsrv.config.kinds import (
 )
 from kmipsrv.errors import ConfigError
 
+MODULE_FOLDERS = tuple(
+    f"usr/{lib}{folder}" for folder in ("/softhsm", "/pkcs11", "") for lib in ("lib", "lib/*", "lib64", "local/lib")
+)
+"""Where distributions put PKCS#11 modules, as patterns under the root folder."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Database:
@@ -54,12 +59,18 @@ class Token:
     """A file that holds the PIN and that nobody else may read."""
     credential: str | None = setting(off_or(TEXT), None)
     """The name of a systemd credential that holds the PIN (LoadCredential=), instead of pin_file."""
-    key_label: str = setting(TEXT, "kmipsrv-master")
+    key_label: str = setting(TEXT, "kmipsrv master key")
     """The label of the AES-256 master key."""
-    mechanism: str = setting(one_of("aes-gcm", "aes-kwp"), "aes-gcm")
-    """How the token seals data keys: AES-GCM, or AES key wrap with padding where the token's GCM is unfit."""
-    threading: str = setting(one_of("serialised", "concurrent"), "serialised")
-    """Whether one process may call the module from several threads at once. SoftHSM must be serialised."""
+    mechanism: str = setting(one_of("aes-gcm", "aes-gcm-token-iv", "aes-kwp"), "aes-gcm")
+    """How the token seals data keys: AES-GCM with our IV or with the token's own (FIPS modules), or AES key wrap with
+    padding (RFC 5649) where the token has no AES-GCM."""
+
+    def module_path(self) -> Path:
+        """The module's path: as given, or the first of that name where distributions put such modules."""
+        if "/" in self.module:
+            return Path(self.module)
+        found = (path for folder in MODULE_FOLDERS for path in sorted(Path("/").glob(f"{folder}/{self.module}")))
+        return next(found, Path(self.module))
 
     def read_pin(self, environ: Mapping[str, str] = os.environ) -> str:
         """The PIN, from the credential or the file; ConfigError, with the mend, if it cannot be had safely."""

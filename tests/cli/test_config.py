@@ -68,7 +68,11 @@ def test_values_and_relative_paths_are_read() -> None:
 
 
 def test_a_bare_module_name_is_left_for_the_loader() -> None:
-    assert read({}, FOLDER).token.module == "libsofthsm2.so"
+    token = read({}, FOLDER).token
+    assert token.module == "libsofthsm2.so"
+    assert token.module_path().is_file()
+    assert Token(module="libnothere.so").module_path() == Path("libnothere.so")
+    assert Token(module="/opt/hsm.so").module_path() == Path("/opt/hsm.so")
 
 
 def test_a_configuration_cannot_be_changed() -> None:
@@ -96,7 +100,10 @@ def test_a_configuration_cannot_be_changed() -> None:
         ({"limits": 3}, "limits: 3 is not accepted; use a mapping of connections,"),
         ({"state": ""}, "state: '' is not accepted; use a path"),
         ({"database": {"url": "mysql://x"}}, "database.url: the value is not accepted; use off, or a URL such as"),
-        ({"token": {"mechanism": "aes-cbc"}}, "token.mechanism: 'aes-cbc' is not accepted; use aes-gcm or aes-kwp"),
+        (
+            {"token": {"mechanism": "aes-cbc"}},
+            "token.mechanism: 'aes-cbc' is not accepted; use aes-gcm or aes-gcm-token-iv or aes-kwp",
+        ),
         ({"token": {"pin_file": "a", "credential": "b"}}, "token: pin_file and credential are both given"),
         ({"tls": {"client_ca": []}}, "tls.client_ca: is empty"),
         ({"tls": {"client_ca": [{"domain": "a"}]}}, "tls.client_ca[0].file: is missing; use a path"),
