@@ -57,7 +57,7 @@ class Named(enum.IntEnum):
     since: Version
     until: Version | None
 
-    def __new__(cls, value: int, text: str, since: Version = V1_0, until: Version | None = None) -> Self:
+    def __new__(cls, value: int, text: str = "", since: Version = V1_0, until: Version | None = None) -> Self:
         self = int.__new__(cls, value)
         self._value_ = value
         self.text, self.since, self.until = text, since, until
