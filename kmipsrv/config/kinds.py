@@ -122,8 +122,11 @@ ADDRESS: Final = Kind("host:port, such as 127.0.0.1:5696 or [::1]:5696", lambda 
 DATABASE: Final = Kind("a URL such as sqlite:///kmipsrv.db or postgresql+psycopg://user@host/name", _database)
 MODULE: Final = Kind("the name or path of a PKCS#11 module, such as libsofthsm2.so", _module)
 PASSWORD: Final = Kind(
-    "a hash made by `kmipsrv hash-password`, such as $scrypt$ln=15,r=8,p=1$…$…",
-    lambda value, _: _matching(r"\$[a-z0-9-]+(\$[^$\s]+){2,4}", value),
+    "a record made by `kmipsrv hash-password`: scrypt$N$r$p$salt$hash",
+    lambda value, _: _matching(r"scrypt(\$[0-9]+){3}(\$[A-Za-z0-9+/]+=*){2}", value),
+)
+DOMAIN: Final = Kind(
+    "a name of letters, digits and . _ -", lambda value, _: _matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", value)
 )
 MAPPING: Final = Kind(
     "a mapping", lambda value, _: cast("Mapping[str, Any]", MappingProxyType(dict(_typed(value, dict))))

@@ -117,6 +117,9 @@ class _Reader:
         """What one setting says about another."""
         if not config.tls.client_ca:
             self.mistake("tls.client_ca", "is empty, so no client could ever connect; give at least one file")
+        domains = [authority.domain for authority in config.tls.client_ca]
+        for name in sorted({name for name in domains if domains.count(name) > 1}):
+            self.mistake("tls.client_ca", f"the trust domain {name!r} is there twice; put its certificates in one file")
         if config.token.pin_file is not None and config.token.credential is not None:
             self.mistake("token", "pin_file and credential are both given; use one of them")
         doors = [(name, where) for name in ("listen", "https", "metrics") if (where := getattr(config, name))]
@@ -132,6 +135,8 @@ class _Reader:
             self.mistake("users", f"username {name!r} is there twice; keep one")
         taken: dict[tuple[str, str], int] = {}
         for i, rule in enumerate(config.identities):
+            if rule.domain not in domains:
+                self.mistake(f"identities[{i}].domain", f"{rule.domain!r} is no domain of tls.client_ca")
             for certificate in ((rule.domain, name) for name in rule.names):
                 if taken.setdefault(certificate, i) != i:
                     self.mistake(f"identities[{i}].names", f"{certificate[1]!r} has an owner already; keep one")

@@ -16,6 +16,7 @@ from typing import Any
 from kmipsrv.config.kinds import (
     ADDRESS,
     DATABASE,
+    DOMAIN,
     FILE,
     FLAG,
     MAPPING,
@@ -61,6 +62,8 @@ class Token:
     """The name of a systemd credential that holds the PIN (LoadCredential=), instead of pin_file."""
     key_label: str = setting(TEXT, "kmipsrv master key")
     """The label of the AES-256 master key."""
+    seal_counter: Path = setting(FILE, Path("token/seals"))
+    """The file that counts how often each version of the master key has sealed (2^32 times at most)."""
     mechanism: str = setting(one_of("aes-gcm", "aes-gcm-token-iv", "aes-kwp"), "aes-gcm")
     """How the token seals data keys: AES-GCM with our IV or with the token's own (FIPS modules), or AES key wrap with
     padding (RFC 5649) where the token has no AES-GCM."""
@@ -72,40 +75,28 @@ class Token:
         found = (path for folder in MODULE_FOLDERS for path in sorted(Path("/").glob(f"{folder}/{self.module}")))
         return next(found, Path(self.module))
 
-    def read_pin(self, environ: Mapping[str, str] = os.environ) -> str:
-        """The PIN, from the credential or the file; ConfigError, with the mend, if it cannot be had safely."""
-        if self.credential is not None:
-            if "CREDENTIALS_DIRECTORY" not in environ:
-                raise ConfigError(
-                    f"token.credential: {self.credential!r} cannot be read: systemd passed no credentials; "
-                    "add LoadCredential= to the unit, or use token.pin_file"
-                )
-            where, file = "token.credential", Path(environ["CREDENTIALS_DIRECTORY"]) / self.credential
-        elif self.pin_file is not None:
-            where, file = "token.pin_file", self.pin_file
-        else:
+    def pin_path(self, environ: Mapping[str, str] = os.environ) -> Path:
+        """The file that holds the PIN, be it a systemd credential; ConfigError, with the mend, if none is named."""
+        if self.pin_file is not None:
+            return self.pin_file
+        if self.credential is None:
             raise ConfigError("token: give pin_file or credential, else the token cannot be opened")
-        try:
-            if self.credential is None and file.stat().st_mode & 0o077:
-                raise ConfigError(f"{where}: {file} can be read by others; chmod 600 {file}")
-            pin = file.read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise ConfigError(f"{where}: {file} cannot be read ({error.strerror})") from None
-        except UnicodeDecodeError:
-            raise ConfigError(f"{where}: {file} is not UTF-8 text; it must hold the token's PIN") from None
-        if not pin:
-            raise ConfigError(f"{where}: {file} is empty; it must hold the token's PIN")
-        return pin
+        if "CREDENTIALS_DIRECTORY" not in environ:
+            raise ConfigError(
+                f"token.credential: {self.credential!r} cannot be read: systemd passed no credentials; "
+                "add LoadCredential= to the unit, or use token.pin_file"
+            )
+        return Path(environ["CREDENTIALS_DIRECTORY"]) / self.credential
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientAuthority:
     file: Path = required(FILE)
     """Certificates (PEM) whose holders may sign client certificates."""
-    domain: str = setting(TEXT, "default")
-    """The trust domain: the same subject under two domains is two identities; two files may share one."""
-    tenant: str = setting(TEXT, "default")
-    """The tenant that its clients belong to."""
+    domain: str = setting(DOMAIN, "default")
+    """The trust domain: the same subject under two domains is two identities."""
+    tenant: str | None = setting(off_or(TEXT), None)
+    """The tenant that its clients belong to, if any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,14 +151,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentityRule:
-    domain: str = setting(TEXT, "default")
+    domain: str = setting(DOMAIN, "default")
     """The trust domain of the certificates."""
     names: tuple[str, ...] = required(list_of(TEXT))
     """Their names: a SAN URI, or else the full subject as RFC 4514 writes it."""
     owner: str = required(TEXT)
-    """The owner that all of them are."""
-    tenant: str | None = setting(off_or(TEXT), None)
-    """The owner's tenant; absent: that of the trust domain."""
+    """Who all of them are: a word of your own, or `domain:name` of the certificate whose objects they share."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
