@@ -7,7 +7,7 @@ class Refused(Exception):
     """The evidence is not authentic, or not acceptable as such.
 
     `step` names the step of the verification that failed (one word of the verifier's numbered list), `reason` says why
-    in one line. Both are for the audit record and the operator; a client learns neither. No bytes of evidence are quoted.
+    in one line. Both are for the audit record and the operator; a client learns neither. No evidence is quoted.
     """
 
     def __init__(self, step: str, reason: str) -> None:
