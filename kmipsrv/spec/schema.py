@@ -230,7 +230,8 @@ def bind(cls: type[T], items: list[Item], version: Version) -> T:
         elif field.many:
             values.setdefault(field.name, []).append(field.codec.read(kind, value, tag))
         elif field.name in values:
-            raise KmipError(Cause.INVALID_FIELD, f"{tag_name(tag)} is given more than once")
+            # "The same field is contained in a header/batch item/payload more than once": Invalid Message (1.4 §11.1).
+            raise KmipError(Cause.INVALID_MESSAGE, f"{tag_name(tag)} is given more than once")
         else:
             values[field.name] = field.codec.read(kind, value, tag)
     if gathered is not None:
