@@ -23,12 +23,12 @@ import datetime
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from kmipsrv.release import canonical
 from kmipsrv.release.canonical import Json, NotJson
 from kmipsrv.release.evidence import TYPES
 from kmipsrv.release.facts import Facts, write_time
+from kmipsrv.release.issuers import normalise_issuer
 from kmipsrv.release.policy_conditions import (
     Approvals,
     Rate,
@@ -89,23 +89,6 @@ class Node:
 _OTHER: Final = "another authority"
 
 
-def normalise_issuer(text: str) -> str:
-    """An issuer's URL in the one form that is compared: lower-case scheme and host, no `/` at the end.
-
-    Azure's published policies write the same authority with and without the slash, while `iss` has none. What is not
-    an https URL is compared as it is.
-    """
-    try:
-        url = urlsplit(text)
-        if url.scheme.lower() != "https" or not url.hostname or url.query or url.fragment or "@" in url.netloc:
-            return text
-        port = url.port
-    except ValueError:
-        return text
-    host = url.hostname if port in (None, 443) else f"{url.hostname}:{port}"
-    return f"https://{host}{url.path.removesuffix('/')}"
-
-
 def _speaks(authority: str, facts: Facts) -> bool:
     if authority in TYPES:
         return facts.evidence_type == authority
@@ -128,8 +111,7 @@ def _parse_authority(value: Json, at: str) -> str:
     url = value if "://" in value else f"https://{value}"
     if "." not in value or not url.lower().startswith("https://") or " " in url:
         raise NotAPolicy(at, f"must be https://…, issuer:… or a type of evidence ({', '.join(sorted(TYPES))})")
-    parts = urlsplit(url)
-    if parts.query or parts.fragment or "@" in parts.netloc:
+    if "?" in url or "#" in url or "@" in url:
         raise NotAPolicy(at, "an issuer's URL has no user, query or fragment")
     return normalise_issuer(url)
 
