@@ -1,0 +1,169 @@
+"""Carries calls to the one engine thread of the process and the answers back to the event loop.
+
+The engine takes all that waits, up to a bound, answers it together (one commit for the group) and the answers
+return by one wake-up of the loop. Calls leave the queue in the order in which they entered it, so a connection that
+enters its calls in order gets its answers in order. What the engine calls slow runs in a few threads beside the
+queue *before* it enters, so that nobody waits behind it; its connection must not enter another call until then
+(`Sink.release` says when).
+
+Whatever `answer` raises, the thread lives on: the connections of the group are closed, since nobody knows what
+became of their requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import secrets
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any, Protocol
+
+from kmipsrv.engine.call import Call
+from kmipsrv.server.limits import Limits
+
+logger = logging.getLogger(__name__)
+
+Answer = Callable[[Sequence[Call]], Sequence[bytes | None]]
+"""The engine: one answer per call, in order; None closes the connection. Runs in the engine thread only."""
+
+Prepare = Callable[[Call], Callable[[], Any] | None]
+"""Looks at a call, quickly, in the loop's thread: None, or the slow work whose result becomes `Call.prepared`."""
+
+_OVERHEAD = 512  # bytes that a queued call costs besides its frame
+_ASIDE = 2  # threads for slow work
+
+
+class Sink(Protocol):
+    """Where answers go: a connection. All methods run in the loop's thread."""
+
+    def answered(self, answer: bytes | None) -> None:
+        """The next answer, in order."""
+
+    def resume(self) -> None:
+        """The queue has room again."""
+
+    def release(self) -> None:
+        """The slow call has entered the queue."""
+
+
+class EngineThread:
+    """One thread and its queue. Methods belong to the thread of the event loop."""
+
+    def __init__(self, answer: Answer, prepare: Prepare | None, limits: Limits) -> None:
+        self._answer = answer
+        self._prepare = prepare
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        self._calls: queue.SimpleQueue[tuple[Call, Sink] | None] = queue.SimpleQueue()
+        self._queued = 0  # bytes
+        self._starved: deque[Sink] = deque()
+        self._aside = ThreadPoolExecutor(_ASIDE, thread_name_prefix="kmipsrv-aside")
+        self._stopped = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="kmipsrv-engine", daemon=True)
+        self._thread.start()
+
+    def room(self, sink: Sink) -> bool:
+        """Whether the queue takes another call; if not, `sink.resume()` will be called when it does."""
+        if self._queued < self._limits.queue:
+            return True
+        self._starved.append(sink)
+        return False
+
+    def enter(self, call: Call, sink: Sink) -> bool:
+        """Queue a call. False: it is slow and enters later; then `sink` has to wait for `release`."""
+        self._queued += len(call.frame) + _OVERHEAD
+        work = None
+        if self._prepare is not None:
+            try:
+                work = self._prepare(call)
+            except Exception:
+                logger.exception("[%s] a request could not be judged slow or quick", secrets.token_hex(8))
+        if work is None:
+            self._calls.put((call, sink))
+            return True
+        self.aside(work, lambda result: self._prepared(call, sink, result))
+        return False
+
+    def aside(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        """Run `work` beside the queue, then `then(result)` in the loop; an exception of `work` is the result."""
+
+        def done(future: asyncio.Future[Any]) -> None:
+            if not future.cancelled():
+                then(future.exception() or future.result())
+
+        self._loop.run_in_executor(self._aside, work).add_done_callback(done)
+
+    async def stop(self, seconds: float) -> None:
+        """Let the thread answer what is queued and end. Gives up after `seconds`."""
+        self._calls.put(None)
+        try:
+            await asyncio.wait_for(self._stopped.wait(), seconds)
+        except TimeoutError:
+            logger.error("the engine did not finish within %.1f s and is left behind", seconds)
+        self._aside.shutdown(wait=False, cancel_futures=True)
+
+    def _prepared(self, call: Call, sink: Sink, result: Any) -> None:
+        if isinstance(result, Exception):
+            logger.error("[%s] a request failed while it was prepared", secrets.token_hex(8), exc_info=result)
+            self._deliver([(call, sink)], [None])
+        else:
+            self._calls.put((replace(call, prepared=result), sink))
+        sink.release()
+
+    # -- in the engine thread
+    # -----------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        running = True
+        while running:
+            entry = self._calls.get()
+            group = [] if entry is None else [entry]
+            running = entry is not None
+            while running and len(group) < self._limits.group and not self._calls.empty():
+                entry = self._calls.get()
+                if entry is None:
+                    running = False
+                else:
+                    group.append(entry)
+            if group:
+                self._post(self._deliver, group, self._answers([call for call, _ in group]))
+        self._post(self._stopped.set)
+
+    def _answers(self, calls: list[Call]) -> Sequence[bytes | None]:
+        try:
+            answers = self._answer(calls)
+            if len(answers) == len(calls):
+                return answers
+            problem: BaseException = RuntimeError(f"{len(answers)} answers to {len(calls)} calls")
+        except BaseException as error:
+            problem = error
+        logger.critical(
+            "[%s] the engine failed; %d connections are closed", secrets.token_hex(8), len(calls), exc_info=problem
+        )
+        return [None] * len(calls)
+
+    def _post(self, callback: Callable[..., None], *args: Any) -> None:
+        try:
+            self._loop.call_soon_threadsafe(callback, *args)
+        except RuntimeError:
+            logger.warning("the event loop has ended before the engine")  # the drain took too long
+
+    # -- in the loop's thread
+    # -----------------------------------------------------------------------------------------
+
+    def _deliver(self, group: Sequence[tuple[Call, Sink]], answers: Sequence[bytes | None]) -> None:
+        for (call, sink), answer in zip(group, answers, strict=True):
+            self._queued -= len(call.frame) + _OVERHEAD
+            try:
+                sink.answered(answer)
+            except Exception:
+                logger.exception("[%s] an answer could not be delivered", secrets.token_hex(8))
+        for _ in range(len(self._starved)):
+            if self._queued >= self._limits.queue:
+                break
+            self._starved.popleft().resume()
