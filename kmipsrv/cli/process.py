@@ -27,8 +27,13 @@ _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asc
 
 
 def harden() -> None:
-    """No core dumps, no reading of this memory by other processes of the same user, private files. Inherited by forks."""
+    """No core dumps, no reading of this memory by other processes of the same user, private files; forks inherit it.
+
+    The limit of open files, of which each connection is one, is raised as far as this process may.
+    """
     os.umask(0o077)
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
