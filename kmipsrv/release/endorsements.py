@@ -148,6 +148,14 @@ def _parse_pem(content: bytes) -> Endorsements:
     return bag + _chain(certificates)
 
 
+def certificates_of_pem(content: bytes, limit: int = MAX_ITEMS) -> list[Certificate]:
+    """The certificates of a PEM text, in their order. Raises ValueError, also where there are more than `limit`."""
+    bodies = [body for label, body in _PEM.findall(content) if label == b"CERTIFICATE"]
+    if len(bodies) > limit:
+        raise ValueError("too many certificates")
+    return [Certificate(from_base64(b"".join(body.split()))) for body in bodies]
+
+
 def _parse_block(label: str, data: bytes) -> Endorsements:
     if label == "PUBLIC KEY":
         return Endorsements(public_keys=(public_key_from_spki(data),))
@@ -176,7 +184,7 @@ def _parse_json(value: Json) -> Endorsements:
         return _parse_collateral(value)
     if "vcekCert" in value and "certificateChain" in value:  # AMD host certificates as Azure's THIM hands them out
         text = f"{value['vcekCert']}\n{value['certificateChain']}".encode()
-        return _chain([Certificate(from_base64(b"".join(body.split()))) for _, body in _PEM.findall(text)], device=True)
+        return _chain(certificates_of_pem(text), device=True)
     raise ValueError("JSON of an unknown kind")
 
 
@@ -187,10 +195,8 @@ def _parse_collateral(value: dict[str, Json]) -> Endorsements:
             raise ValueError("DCAP collateral: not a string")
         collateral[name] = text
     chains = "".join(collateral[name] for name in sorted(_COLLATERAL) if name.endswith("_chain")).encode()
-    bodies = dict.fromkeys(b"".join(body.split()) for _, body in _PEM.findall(chains))
-    return _chain([Certificate(from_base64(body)) for body in bodies], device=True) + Endorsements(
-        collateral=(collateral,)
-    )
+    certificates = list(dict.fromkeys(certificates_of_pem(chains)))
+    return _chain(certificates, device=True) + Endorsements(collateral=(collateral,))
 
 
 _JWK_KINDS: dict[str, type[ECKey] | type[RSAKey] | type[OKPKey]] = {"EC": ECKey, "RSA": RSAKey, "OKP": OKPKey}

@@ -1,6 +1,7 @@
 """Certification paths (RFC 5280 §6.1), strict and bounded: from one end-entity certificate to one given anchor.
 
-1. Every certificate of the path, the anchor included, is valid at `now` (§4.1.2.5).
+1. Every certificate of the path, the anchor included, is valid at `now` (§4.1.2.5). A caller may let the validity of the
+   end-entity certificate begin a little early (`lead`), never end late.
 2. Every issuer is a CA by its basic constraints (§4.2.1.9), may sign certificates by its key usage (§4.2.1.3), and its
    path length constraint holds.
 3. Each signature verifies with the issuer's key, by an algorithm that is still good.
@@ -102,12 +103,13 @@ def build_path(
     anchors: Sequence[Certificate],
     now: datetime.datetime,
     crls: Sequence[x509.CertificateRevocationList] = (),
+    lead: datetime.timedelta = datetime.timedelta(0),
 ) -> Path:
     """The path from `leaf` (first) to one of `anchors` (last). Raises Refused("chain")."""
     if not anchors:
         raise Refused("chain", "no trust anchor has been given")
     try:
-        check_validity(leaf, now)
+        check_validity(leaf, now, lead)
         check_extensions(leaf)
     except ValueError as error:
         raise Refused("chain", str(error)) from error
@@ -120,8 +122,10 @@ def build_path(
     return path
 
 
-def check_validity(certificate: Certificate, now: datetime.datetime) -> None:
-    if now < certificate.not_before:
+def check_validity(
+    certificate: Certificate, now: datetime.datetime, lead: datetime.timedelta = datetime.timedelta(0)
+) -> None:
+    if now < certificate.not_before - lead:
         raise ValueError("a certificate is not valid yet")
     if now > certificate.not_after:
         raise ValueError("a certificate has expired")
