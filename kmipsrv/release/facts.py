@@ -22,6 +22,21 @@ _TIMES: Final = ("evidenceTime", "notBefore", "notAfter", "collateralTime")
 _NAMES: Final = ("claims", "now", "evidenceType", "issuer", *_TIMES, "releases", "recentReleases", "approvals")
 
 
+TOKENS: Final = frozenset(("ear", "maa", "gcp", "ita", "jwt"))
+"""The types of evidence whose `raw` claims are those that an issuer names."""
+# fmt: off
+VOCABULARY: Final = frozenset((
+    "advisory_ids", "attestation_key", "chip_id", "collateral_expires", "collateral_issued", "debug",
+    "endorsements_not_after", "endorsements_not_before", "evidence_type", "expires_at", "fmspc", "host_data",
+    "issued_at", "issuer", "key_binding", "measurement", "migratable", "nonce", "not_before", "owner", "pcrs",
+    "platform", "policy", "policy_bits", "ppid", "product", "product_id", "profile", "raw", "report_data",
+    "rtmrs", "secure_boot", "signer", "signing_key", "status", "svn", "tcb", "tcb_committed", "tcb_date",
+    "tcb_evaluation_data_number", "tcb_launch", "tcb_status", "tee", "trust_anchor", "versions", "vmpl",
+))
+# fmt: on
+"""The names of docs/attestation-claims.md: what our verifiers say, and nobody else."""
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What is known when a release is asked for. None means "not known", which satisfies no condition."""
@@ -66,6 +81,38 @@ class Facts:
         }
 
     @classmethod
+    def of(
+        cls,
+        claims: Mapping[str, Json],
+        now: datetime.datetime,
+        *,
+        challenged: datetime.datetime | None = None,
+        releases: int | None = None,
+        recent_releases: tuple[datetime.datetime, ...] | None = None,
+        approvals: frozenset[str] = frozenset(),
+    ) -> Facts:
+        """The facts around what a verifier returned.
+
+        `challenged` is when the nonce was handed out that the evidence covers: evidence is no younger than that,
+        whatever it says of itself, so the earlier of the two counts as its time.
+        """
+        issued = from_timestamp(claims.get("issued_at"))
+        times = [moment for moment in (issued, challenged) if moment is not None]
+        return cls(
+            claims=claims_document(claims),
+            now=now,
+            evidence_type=_text(claims.get("evidence_type")),
+            issuer=_text(claims.get("issuer")),
+            evidence_time=min(times) if times else None,
+            not_before=from_timestamp(claims.get("not_before")),
+            not_after=from_timestamp(claims.get("expires_at")),
+            collateral_time=from_timestamp(claims.get("collateral_issued")),
+            releases=releases,
+            recent_releases=recent_releases,
+            approvals=approvals,
+        )
+
+    @classmethod
     def from_json(cls, body: Json) -> Facts:
         """The facts that `to_json` wrote. Raises `NotJson` when `body` is not that."""
         if not isinstance(body, dict) or set(body) != set(_NAMES):
@@ -92,6 +139,20 @@ class Facts:
             recent_releases=None if recent is None else tuple(map(read_time, recent)),
             approvals=frozenset(approvals),
         )
+
+
+def claims_document(claims: Mapping[str, Json]) -> dict[str, Json]:
+    """The document that claim paths are resolved in: the common claims, all vendor's claims under `raw`, and a
+    token's own top-level claims beside the common ones, so that policies written for the issuer find them by its
+    names.
+
+    A name of the common vocabulary always means the common claim: an issuer that puts `tee` into its tokens does not
+    thereby say what this server's verifiers say. Such a claim is reached as `raw.tee`.
+    """
+    raw = claims.get("raw")
+    if claims.get("evidence_type") not in TOKENS or not isinstance(raw, Mapping):
+        return dict(claims)
+    return {**{name: value for name, value in raw.items() if name not in VOCABULARY}, **claims}
 
 
 def write_time(moment: datetime.datetime) -> str:

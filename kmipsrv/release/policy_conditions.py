@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kmipsrv.release.canonical import Json, NotJson
-from kmipsrv.release.facts import MAX_RECENT, Facts, read_time, write_time
+from kmipsrv.release.facts import MAX_RECENT, Facts, from_timestamp, read_time, write_time
 from kmipsrv.release.policy_leaves import Finding, NotAPolicy, Truth, quote
 
 SKEW: Final = datetime.timedelta(seconds=60)
@@ -232,10 +232,8 @@ def _min_tcb(operand: Json, facts: Facts) -> Judgement:
 
 
 def _dated(date: Json, least: Json) -> Truth:
-    try:
-        return Truth.of(read_time(date) >= read_time(least))
-    except NotJson:
-        return Truth.INDETERMINATE
+    moment = from_timestamp(date)
+    return Truth.INDETERMINATE if moment is None else Truth.of(moment >= read_time(least))
 
 
 @dataclass(frozen=True, slots=True)

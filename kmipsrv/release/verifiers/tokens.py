@@ -18,9 +18,10 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from kmipsrv.release.canonical import Json
+from kmipsrv.release.canonical import Json, NotJson
 from kmipsrv.release.endorsements import Endorsements
-from kmipsrv.release.evidence import Claims
+from kmipsrv.release.evidence import Claims, epoch
+from kmipsrv.release.facts import read_time
 from kmipsrv.release.issuers import normalise_issuer
 from kmipsrv.release.refusal import Refused
 from kmipsrv.release.verifiers.ear import verify_ear
@@ -96,7 +97,7 @@ _ITA_CLAIMS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "report_data": ("tdx_report_data",),
         "tcb_status": ("attester_tcb_status",),
         "tcb_date": ("attester_tcb_date",),
-        "advisories": ("attester_advisory_ids",),
+        "advisory_ids": ("attester_advisory_ids",),
         "migratable": ("tdx_is_migratable",),
         "svn": ("tdx_seamsvn",),
     },
@@ -107,7 +108,7 @@ _ITA_CLAIMS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "signer": ("sgx_mrsigner",),
         "tcb_status": ("attester_tcb_status",),
         "tcb_date": ("attester_tcb_date",),
-        "advisories": ("attester_advisory_ids",),
+        "advisory_ids": ("attester_advisory_ids",),
         "svn": ("sgx_isvsvn",),
     },
 }
@@ -286,7 +287,17 @@ def _pick(body: Mapping[str, Json], table: Mapping[str, tuple[str, ...]]) -> Cla
         values = [body[source] for source in sources if body.get(source) is not None]
         if values:
             claims[name] = True if True in [v for v in values if isinstance(v, bool)] else values[0]
+    if "tcb_date" in claims:
+        claims |= _seconds(claims.pop("tcb_date"))
     return claims
+
+
+def _seconds(date: Json) -> Claims:
+    """`tcb_date` in seconds since 1970, as all times in claims; nothing where it is no date."""
+    try:
+        return {"tcb_date": epoch(read_time(date))}
+    except NotJson:
+        return {}
 
 
 def _object(value: Json) -> dict[str, Json]:
