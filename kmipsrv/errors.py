@@ -116,5 +116,16 @@ class TokenUnavailable(KmipError):
         super().__init__(Cause.GENERAL_FAILURE, message)
 
 
+class StoreUnavailable(KmipError):
+    """The database failed in a way that may have undone the transaction: everything in it fails together."""
+
+    def __init__(self, message: str = "the object store is not available; try again later") -> None:
+        super().__init__(Cause.GENERAL_FAILURE, message)
+
+
+class StoreConflict(StoreUnavailable):
+    """Somebody else wrote first and the transaction is undone; it may be tried again from its beginning."""
+
+
 class ConfigError(Exception):
     """The configuration is wrong; the message names the path inside the file, the mend and the accepted values."""

@@ -1,0 +1,317 @@
+"""One transaction (`domain.ports.Work`), the same for every database.
+
+Rule 1. Nothing is begun before it is needed: the first statement begins reading, the first write begins writing, and a
+savepoint reaches the database only when something is written inside it. A group of reads issues none.
+
+Rule 2. When a transaction turns from reading to writing, a database with snapshots would refuse it if another process has
+written since. So reading ends there and writing begins anew. What was read before may have changed in between: that is what
+an object's revision tells, which `update` and `purge` compare.
+
+Rule 3. After an error of the database nobody believes that the transaction still stands. One that is gone, or may be, is
+broken: every further call and its end raise `StoreUnavailable`, so that no half of a group is ever committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from sqlalchemy import Dialect, func, select
+from sqlalchemy.sql.expression import Executable
+
+from kmipsrv.domain.ports import StoredObject
+from kmipsrv.domain.search import Expression
+from kmipsrv.errors import KmipError, StoreConflict, StoreUnavailable
+from kmipsrv.store.locate import INTEGERS, condition
+from kmipsrv.store.statements import (
+    Statements,
+    changed_values,
+    identity_values,
+    index_values,
+    inserted_values,
+)
+from kmipsrv.store.tables import objects
+
+IDLE, READING, WRITING, BROKEN = range(4)
+
+MAX_KNOWN_KEYS: Final = 100_000  # interned keys that a process remembers
+
+
+class Cursor(Protocol):
+    """What is used of a driver's cursor (PEP 249)."""
+
+    def execute(self, sql: str, parameters: Any = ...) -> Any: ...
+
+    def executemany(self, sql: str, parameters: Any) -> Any: ...
+
+    def fetchall(self) -> list[Any]: ...
+
+
+@dataclass(slots=True)
+class Database:
+    """One connection and what differs between databases."""
+
+    cursor: Cursor
+    dialect: Dialect
+    statements: Statements
+    errors: tuple[type[Exception], ...]  # all that the driver raises
+    begin_reading: str
+    begin_writing: str
+    upgrade: bool  # whether a reading transaction must end before writing begins
+    stands: Callable[[], bool]  # whether a transaction is open and good
+    translate: Callable[[Exception], KmipError]
+    known_keys: dict[tuple[str, str, str], int] = field(default_factory=dict)  # interned and committed
+
+
+class SqlWork:
+    """See `domain.ports.Work`. Entered and left by its store."""
+
+    __slots__ = ("_database", "_interned", "_mode", "_savepoints", "_statements")
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._statements = database.statements
+        self._mode = IDLE
+        self._savepoints: list[_Savepoint] = []
+        self._interned: dict[tuple[str, str, str], int] = {}
+
+    # -- the transaction --
+
+    def commit(self) -> None:
+        """Make it durable. Raises StoreUnavailable when that failed or an earlier error broke the transaction."""
+        if self._mode == BROKEN:
+            self.roll_back()
+            raise StoreUnavailable
+        if self._mode != IDLE:
+            try:
+                self._database.cursor.execute("COMMIT")
+            except self._database.errors as error:
+                self.roll_back()
+                raise self._translated(error) from error
+            if self._interned:
+                known = self._database.known_keys
+                if len(known) + len(self._interned) > MAX_KNOWN_KEYS:
+                    known.clear()
+                known.update(self._interned)
+        self._mode = IDLE
+
+    def roll_back(self) -> None:
+        """Undo everything. Never raises: where the database cannot answer it has undone everything itself."""
+        if self._mode != IDLE:
+            try:
+                if self._mode != BROKEN or self._database.stands():
+                    self._database.cursor.execute("ROLLBACK")
+            except self._database.errors:
+                pass
+        self._mode = BROKEN
+
+    def savepoint(self) -> AbstractContextManager[None]:
+        """See `domain.ports.Work`."""
+        return _Savepoint(self)
+
+    # -- objects --
+
+    def find(self, owner: str, unique_identifier: str) -> StoredObject | None:
+        """See `domain.ports.Work`."""
+        rows = self._read(self._statements.find, (owner, unique_identifier))
+        return StoredObject(*rows[0]) if rows else None
+
+    def insert(self, obj: StoredObject) -> None:
+        """See `domain.ports.Work`. After an error the savepoint around it must be left by the exception."""
+        rows = self._write(self._statements.insert, inserted_values(obj))
+        obj.key = rows[0][0]
+        self._add_index(obj)
+
+    def update(self, obj: StoredObject, *, index: bool) -> None:
+        """See `domain.ports.Work`. Raises StoreConflict when the row is not what `find` had read."""
+        given = (*changed_values(obj), obj.revision + 1, obj.key, obj.revision, *identity_values(obj))
+        if not self._write(self._statements.update, given):
+            raise self._conflict()
+        obj.revision += 1
+        if index:
+            self._write(self._statements.clear_index, (obj.key,))
+            self._write(self._statements.clear_names, (obj.key,))
+            self._add_index(obj)
+
+    def purge(self, obj: StoredObject) -> None:
+        """See `domain.ports.Work`."""
+        if not self._write(self._statements.purge, (obj.key,)):
+            raise self._conflict()
+
+    def named(self, owner: str, name: str) -> str | None:
+        """See `domain.ports.Work`."""
+        rows = self._read(self._statements.named, (owner, name))
+        return rows[0][0] if rows else None
+
+    # -- searches --
+
+    def locate(self, owner: str, where: Expression, offset: int, limit: int | None) -> tuple[int, list[str]]:
+        """See `domain.ports.Work`."""
+        hits = condition(owner, where)
+        offset = min(max(offset, 0), INTEGERS[-1])
+        page = select(objects.c.unique_identifier).where(hits).order_by(*NEWEST_FIRST)
+        found: list[str] = []
+        if limit is None or limit > 0:
+            if limit is not None:
+                page = page.limit(min(limit, INTEGERS[-1]))
+            found = [row[0] for row in self._search(page.offset(offset) if offset else page)]
+            if (found or not offset) and (limit is None or len(found) < limit):
+                return offset + len(found), found
+        total = self._search(select(func.count()).select_from(objects).where(hits))
+        return total[0][0], found
+
+    def scan(self, owner: str, where: Expression) -> Iterator[StoredObject]:
+        """See `domain.ports.Work`. Only keys are fetched at once, so that the caller may write between two objects."""
+        hits = condition(owner, where)
+        for (key,) in self._search(select(objects.c.id).where(hits).order_by(*NEWEST_FIRST)):
+            rows = self._read(self._statements.find_key, (key,))
+            if rows:
+                yield StoredObject(*rows[0])
+
+    # -- records --
+
+    def read(self, kind: str, key: str) -> bytes | None:
+        """See `domain.ports.Work`."""
+        rows = self._read(self._statements.read, (kind, key))
+        return rows[0][0] if rows else None
+
+    def write(self, kind: str, key: str, value: bytes, *, owner: str = "", expires: int | None = None) -> None:
+        """See `domain.ports.Work`: a record that is there is replaced."""
+        self._write(self._statements.write, (kind, key, owner, value, expires))
+
+    def remove(self, kind: str, key: str) -> bool:
+        """See `domain.ports.Work`: -> whether it was there."""
+        return bool(self._write(self._statements.remove, (kind, key)))
+
+    def records(self, kind: str, owner: str) -> Sequence[tuple[str, bytes]]:
+        """See `domain.ports.Work`: (key, value), by key."""
+        return [(key, value) for key, value in self._read(self._statements.records, (kind, owner))]
+
+    def expire(self, now: int) -> None:
+        """Remove the records whose time has passed."""
+        self._write(self._statements.expire, (now,))
+
+    # -- inside --
+
+    def _add_index(self, obj: StoredObject) -> None:
+        assert obj.key is not None
+        if obj.index:
+            rows = [
+                index_values(obj.key, position, self._intern(obj.owner, row.key, row.path), row.instance, row.value)
+                for position, row in enumerate(obj.index)
+            ]
+            self._write_many(self._statements.add_index, rows)
+        if obj.names:
+            self._write_many(self._statements.add_name, [(obj.owner, name, obj.key) for name in obj.names])
+
+    def _intern(self, owner: str, key: str, path: str) -> int:
+        triple = (owner, key, path)
+        number = self._database.known_keys.get(triple) or self._interned.get(triple)
+        if number is None:
+            rows = self._read(self._statements.interned, triple)
+            if not rows:
+                self._write(self._statements.intern, triple)
+                rows = self._read(self._statements.interned, triple)
+            number = self._interned[triple] = int(rows[0][0])
+        return number
+
+    def _search(self, statement: Executable) -> list[Any]:
+        compiled = statement.compile(dialect=self._database.dialect)  # type: ignore[attr-defined]
+        values = compiled.construct_params()
+        return self._read(str(compiled), tuple(values[name] for name in compiled.positiontup))
+
+    def _read(self, sql: str, parameters: Sequence[Any]) -> list[Any]:
+        database = self._database
+        try:
+            if self._mode == IDLE:
+                database.cursor.execute(database.begin_reading)
+                self._mode = READING
+            elif self._mode == BROKEN:
+                raise StoreUnavailable
+            database.cursor.execute(sql, parameters)
+            return database.cursor.fetchall()
+        except database.errors as error:
+            raise self._translated(error) from error
+
+    def _write(self, sql: str, parameters: Sequence[Any]) -> list[Any]:
+        """-> the rows of a RETURNING clause."""
+        database = self._database
+        try:
+            self._begin_writing()
+            database.cursor.execute(sql, parameters)
+            return database.cursor.fetchall()
+        except database.errors as error:
+            raise self._translated(error) from error
+
+    def _write_many(self, sql: str, parameters: Sequence[Sequence[Any]]) -> None:
+        database = self._database
+        try:
+            self._begin_writing()
+            database.cursor.executemany(sql, parameters)
+        except database.errors as error:
+            raise self._translated(error) from error
+
+    def _begin_writing(self) -> None:
+        """Rules 1 and 2. Raises the driver's errors."""
+        if self._mode == BROKEN:
+            raise StoreUnavailable
+        database = self._database
+        if self._mode != WRITING:
+            if self._mode == READING and database.upgrade:
+                database.cursor.execute("COMMIT")
+                self._mode = IDLE
+            if self._mode == IDLE:
+                database.cursor.execute(database.begin_writing)
+            self._mode = WRITING
+        for depth, savepoint in enumerate(self._savepoints):
+            if not savepoint.set:
+                database.cursor.execute(f"SAVEPOINT s{depth}")
+                savepoint.set = True
+
+    def _leave(self, savepoint: _Savepoint, failed: bool) -> None:
+        self._savepoints.pop()
+        if self._mode == BROKEN and not failed:
+            raise StoreUnavailable
+        if not savepoint.set or self._mode == BROKEN:
+            return
+        name = f"s{len(self._savepoints)}"
+        try:
+            if failed:
+                self._interned.clear()  # what was interned inside is gone, and asking again costs little
+                self._database.cursor.execute(f"ROLLBACK TO SAVEPOINT {name}")
+            self._database.cursor.execute(f"RELEASE SAVEPOINT {name}")
+        except self._database.errors as error:
+            raise self._translated(error) from error
+
+    def _translated(self, error: Exception) -> KmipError:
+        """Rule 3, and the driver's table."""
+        result = self._database.translate(error)
+        if isinstance(result, StoreUnavailable) or (self._mode != IDLE and not self._database.stands()):
+            self.roll_back()
+            return result if isinstance(result, StoreUnavailable) else StoreUnavailable()
+        return result
+
+    def _conflict(self) -> KmipError:
+        self.roll_back()
+        return StoreConflict()
+
+
+NEWEST_FIRST: Final = (objects.c.initial_date.desc(), objects.c.id.desc())
+
+
+class _Savepoint:
+    """One frame of the stack; `set` once the database knows it."""
+
+    __slots__ = ("_work", "set")
+
+    def __init__(self, work: SqlWork) -> None:
+        self._work = work
+        self.set = False
+
+    def __enter__(self) -> None:
+        self._work._savepoints.append(self)
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        self._work._leave(self, failed=kind is not None)
