@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from kmipsrv.domain.binding import Binding
-from kmipsrv.domain.grant import Grant
+from kmipsrv.domain.grant import Grant, Purpose
 from kmipsrv.domain.search import Expression, Scalar
 
 
@@ -107,3 +107,10 @@ class Keyring(Protocol):
 
     def reseal(self, sealed: bytes, old: Binding, new: Binding) -> bytes:
         """The same material bound to other facts, or under the current master key; no plaintext leaves."""
+
+
+class Gate(Protocol):
+    """release/gate.py: the maker of Grants."""
+
+    def authorize(self, unique_identifier: str, owner: str, policy: str, purpose: Purpose) -> Grant:
+        """Raises KmipError(PERMISSION_DENIED | ATTESTATION_REQUIRED | ATTESTATION_FAILED)."""

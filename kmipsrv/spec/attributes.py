@@ -35,8 +35,8 @@ Key = Tag | Vendor
 class Attribute:
     """One attribute's row.
 
-    `rules`: what a client may do with it: S set it (at creation or by Add/Set Attribute), M modify it, D delete it; `*`
-    it may have several instances. Without S only the server sets it. `objects` None: every object type may have it.
+    `rules`: what a client may do with it: C give it at creation only, S set it (at creation or by Add/Set Attribute), M
+    modify it, D delete it; `*` it may have several instances. Without C or S only the server sets it. `objects` None: every object type may have it.
     `column` is the StoredObject column that mirrors the value; `indexed` values get index rows; the rest is found by
     scanning. `derived` ones are not kept but worked out when read.
     """
@@ -94,21 +94,21 @@ _ROWS: list[Attribute] = [
     _row(_T.STATE, e.State, derived=True),
     _row(_T.NAME, s.Name, "SMD*", index=True),
     _row(_T.ALTERNATIVE_NAME, s.AlternativeName, "SMD*", index=True),
-    _row(_T.CRYPTOGRAPHIC_ALGORITHM, e.CryptographicAlgorithm, "S", column="cryptographic_algorithm"),
-    _row(_T.CRYPTOGRAPHIC_LENGTH, Integer, "S", column="cryptographic_length"),
+    _row(_T.CRYPTOGRAPHIC_ALGORITHM, e.CryptographicAlgorithm, "C", column="cryptographic_algorithm"),
+    _row(_T.CRYPTOGRAPHIC_LENGTH, Integer, "C", column="cryptographic_length"),
     _row(_T.CRYPTOGRAPHIC_PARAMETERS, s.CryptographicParameters, "SMD*", index=True),
     _row(_T.CRYPTOGRAPHIC_DOMAIN_PARAMETERS, s.CryptographicDomainParameters, "S", _PAIRS, index=True),
     _row(_T.CRYPTOGRAPHIC_USAGE_MASK, e.CryptographicUsageMask, "S", column="cryptographic_usage_mask"),
-    _row(_T.KEY_FORMAT_TYPE, e.KeyFormatType, since=V2_0),
-    _row(_T.CERTIFICATE_TYPE, e.CertificateType, "", _CERTIFICATES),
-    _row(_T.CERTIFICATE_LENGTH, Integer, "", _CERTIFICATES),
+    _row(_T.KEY_FORMAT_TYPE, e.KeyFormatType, "C", since=V2_0),
+    _row(_T.CERTIFICATE_TYPE, e.CertificateType, "C", _CERTIFICATES),
+    _row(_T.CERTIFICATE_LENGTH, Integer, "C", _CERTIFICATES),
     _row(_T.X_509_CERTIFICATE_IDENTIFIER, s.X509CertificateIdentifier, "", _CERTIFICATES, index=True),
     _row(_T.X_509_CERTIFICATE_SUBJECT, s.X509CertificateSubject, "", _CERTIFICATES, index=True),
     _row(_T.X_509_CERTIFICATE_ISSUER, s.X509CertificateIssuer, "", _CERTIFICATES, index=True),
     _row(_T.CERTIFICATE_IDENTIFIER, s.CertificateIdentifier, "", _CERTIFICATES, until=V1_4, index=True),
     _row(_T.CERTIFICATE_SUBJECT, s.CertificateSubject, "", _CERTIFICATES, until=V1_4, index=True),
     _row(_T.CERTIFICATE_ISSUER, s.CertificateIssuer, "", _CERTIFICATES, until=V1_4, index=True),
-    _row(_T.DIGITAL_SIGNATURE_ALGORITHM, e.DigitalSignatureAlgorithm, "*", _SIGNED, since=V1_1),
+    _row(_T.DIGITAL_SIGNATURE_ALGORITHM, e.DigitalSignatureAlgorithm, "C*", _SIGNED, since=V1_1),
     _row(_T.DIGEST, s.Digest, "*"),
     _row(_T.OPERATION_POLICY_NAME, TextString, "SM", until=V1_4, index=True),
     _row(_T.LEASE_TIME, Interval),

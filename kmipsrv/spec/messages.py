@@ -14,6 +14,7 @@ from kmipsrv.spec.schema import bind, structure, unbind
 from kmipsrv.spec.structures import Authentication, MessageExtension, Nonce, ProtocolVersion
 from kmipsrv.spec.tags import Tag
 from kmipsrv.spec.types import (
+    AnyEnumeration,
     AnyItem,
     Boolean,
     ByteString,
@@ -51,7 +52,7 @@ class RequestHeader:
 class RequestBatchItem:
     """Request Batch Item (2.1 §8.3)."""
 
-    operation: e.Operation
+    operation: AnyEnumeration  # a code that no table has is answered with Operation Not Supported, and echoed
     ephemeral: Annotated[AnyItem | None, since(V2_0)] = None
     unique_batch_item_id: Annotated[ByteString | None, until(V2_1, late=True)] = None
     request_payload: AnyItem
@@ -76,7 +77,7 @@ class ResponseHeader:
 class ResponseBatchItem:
     """Response Batch Item (2.1 §8.6). `response_payload` is ready-made: (item type, items)."""
 
-    operation: e.Operation | None = None
+    operation: AnyEnumeration | None = None
     unique_batch_item_id: Annotated[ByteString | None, until(V2_1)] = None
     result_status: e.ResultStatus
     result_reason: e.ResultReason | None = None

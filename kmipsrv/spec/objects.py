@@ -6,16 +6,19 @@ structure, `key_material_class` says what a transparent Key Material of a Key Fo
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, Self
 
+from kmipsrv.errors import Cause, KmipError
 from kmipsrv.spec import enums as e
+from kmipsrv.spec.attribute_codec import Attributes, attribute_items
 from kmipsrv.spec.enums import KeyFormatType as F
-from kmipsrv.spec.schema import structure
+from kmipsrv.spec.schema import bind, structure, unbind
 from kmipsrv.spec.structures import KeyWrappingData
 from kmipsrv.spec.tags import Tag
-from kmipsrv.spec.types import AnyEnumeration, AnyItem, BigInteger, ByteString, Integer, since, wire
-from kmipsrv.spec.versions import V3_0
-from kmipsrv.ttlv.codec import BYTE_STRING, STRUCTURE, Item
+from kmipsrv.spec.types import AnyEnumeration, AnyItem, BigInteger, ByteString, Integer, since
+from kmipsrv.spec.versions import NEWEST, V3_0, Version
+from kmipsrv.ttlv.codec import BYTE_STRING, ENCODED, STRUCTURE, Item, decode, encode
 
 
 @structure
@@ -115,7 +118,7 @@ OBJECT_CLASSES: dict[e.ObjectType, type[Any]] = {
     e.ObjectType.PGP_KEY: PGPKey,
     e.ObjectType.CERTIFICATE_REQUEST: CertificateRequest,
 }
-OBJECT_TAGS: dict[e.ObjectType, Tag] = {kind: Tag[kind.name] for kind in OBJECT_CLASSES}
+OBJECT_TAGS: dict[e.ObjectType, Tag] = {kind: Tag[kind.name] for kind in (*OBJECT_CLASSES, e.ObjectType.TEMPLATE)}
 
 
 @structure
@@ -212,14 +215,66 @@ TRANSPARENT: dict[F, type[Any]] = {
 }
 
 
-@structure
-class KeyMaterialOnly:
-    """A Key Value without attributes: what the server keeps."""
+class AnyObject:
+    """The payload field "Any Object" (2.1 §2): exactly one managed object. `body` is an instance of its class, the
+    attributes of a 1.x Template, or the encoded object, which is written as it is."""
 
-    key_material: Annotated[AnyItem, wire(Tag.KEY_MATERIAL)]
+    __slots__ = ("body", "kind")
+
+    def __init__(self, kind: e.ObjectType, body: Any) -> None:
+        self.kind, self.body = kind, body
+
+    @classmethod
+    def tags(cls, row_tag: Tag, version: Version) -> Sequence[int]:
+        return [tag for kind, tag in OBJECT_TAGS.items() if kind.exists_in(version)]
+
+    @classmethod
+    def read_items(cls, items: list[Item], version: Version) -> Self:
+        if len(items) > 1:
+            raise KmipError(Cause.INVALID_MESSAGE, "more than one object is given")
+        tag, item_kind, fields = items[0]
+        if item_kind != STRUCTURE:
+            raise KmipError(Cause.INVALID_DATA_TYPE, f"{Tag(tag).text} is not a structure")
+        kind = e.ObjectType[Tag(tag).name]
+        if kind is e.ObjectType.TEMPLATE:
+            return cls(kind, Attributes.from_items(fields, version))
+        return cls(kind, bind(OBJECT_CLASSES[kind], fields, version))
+
+    def write_items(self, tag: Tag, version: Version) -> list[Item]:
+        if isinstance(self.body, bytes):
+            return [(OBJECT_TAGS[self.kind], ENCODED, self.body)]
+        if self.kind is e.ObjectType.TEMPLATE:
+            return [(OBJECT_TAGS[self.kind], STRUCTURE, attribute_items(self.body, version))]
+        return [(OBJECT_TAGS[self.kind], STRUCTURE, unbind(self.body, version))]
 
 
-def key_value_item(material: bytes | list[Item]) -> tuple[int, Any]:
-    """The plaintext Key Value of a Key Block around octets or the fields of a transparent key."""
+def encode_object(kind: e.ObjectType, body: Any) -> bytes:
+    """The canonical bytes of an object: what is sealed."""
+    return encode((OBJECT_TAGS[kind], STRUCTURE, unbind(body, NEWEST)))
+
+
+def decode_object(data: bytes) -> Any:
+    """What `encode_object` wrote -> an instance of the object's class."""
+    tag, _, fields = decode(data)
+    return bind(OBJECT_CLASSES[e.ObjectType[Tag(tag).name]], fields, NEWEST)
+
+
+def plain_key_value(material: bytes | list[Item]) -> tuple[int, Any]:
+    """The Key Value of a Key Block around octets, or around the fields of a transparent key."""
     kind = BYTE_STRING if isinstance(material, bytes) else STRUCTURE
     return STRUCTURE, [(Tag.KEY_MATERIAL, kind, material)]
+
+
+def key_material(block: KeyBlock) -> bytes | list[Item]:
+    """The material of a Key Block whose Key Value is not wrapped: octets, or the fields of a transparent key.
+
+    Raises KmipError(KEY_VALUE_NOT_PRESENT | INVALID_MESSAGE).
+    """
+    if block.key_value is None:
+        raise KmipError(Cause.KEY_VALUE_NOT_PRESENT, "the Key Value is not on this server")
+    kind, fields = block.key_value
+    found = [item for item in fields if item[0] == Tag.KEY_MATERIAL] if kind == STRUCTURE else []
+    if len(found) != 1 or found[0][1] not in (BYTE_STRING, STRUCTURE):
+        raise KmipError(Cause.INVALID_MESSAGE, "the Key Value has no Key Material")
+    material: bytes | list[Item] = found[0][2]
+    return material

@@ -1,0 +1,32 @@
+"""What an operator decides and operations obey; `app.py` fills it from the configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from kmipsrv.spec.enums import ProtectionStorageMask
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The bounds of what a request can ask for, and the server's defaults. Sizes in bytes, times in seconds."""
+
+    vendor_identification: str = "kmipsrv"
+    server_name: str = "kmipsrv"
+    server_version: str = ""
+    time_stamp_skew: int | None = None  # how far a request's Time Stamp may be off; None: not looked at
+    batch_items: int = 1000
+    locate_items: int = 10_000  # the most that one answer lists
+    attribute_instances: int = 1000  # of one multi-instance attribute
+    lease_time: int = 3600
+    maximum_rsa_bits: int = 4096
+    maximum_dh_bits: int = 4096
+    maximum_pbkdf2_iterations: int = 10_000_000
+    maximum_random_bytes: int = 65536
+    maximum_split_key_parts: int = 255
+    maximum_streams: int = 1000
+    allow_legacy_algorithms: bool = False
+    interop: bool = False
+    protection_storage_mask: ProtectionStorageMask = field(
+        default=ProtectionStorageMask.SOFTWARE | ProtectionStorageMask.ON_SYSTEM
+    )

@@ -1,0 +1,234 @@
+"""One request message: header rules, then its batch items in order (KMIP 2.1 §8, §9; 1.4 §6).
+
+Every item has its savepoint: what a failed item wrote is undone. With Undo, and whenever the whole answer can still be
+refused (Maximum Response Size), the request has one too.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from kmipsrv.domain.ports import Gate, Keyring, Work
+from kmipsrv.domain.settings import Settings
+from kmipsrv.engine.call import Call
+from kmipsrv.engine.ports import Authenticator
+from kmipsrv.errors import Cause, KmipError
+from kmipsrv.operations._context import Context
+from kmipsrv.operations._registry import OPERATIONS
+from kmipsrv.spec.enums import AsynchronousIndicator, BatchErrorContinuationOption, Operation, ResultStatus
+from kmipsrv.spec.messages import (
+    RequestBatchItem,
+    RequestHeader,
+    ResponseBatchItem,
+    ResponseHeader,
+    protocol_version,
+    request_parts,
+    response_message,
+    supported,
+    version_of,
+)
+from kmipsrv.spec.reasons import result_reason
+from kmipsrv.spec.schema import bind, unbind
+from kmipsrv.spec.tags import Tag
+from kmipsrv.spec.versions import V1_0, V3_0, Version
+from kmipsrv.ttlv.codec import STRUCTURE, Item, encode
+
+logger = logging.getLogger(__name__)
+
+# What an undone item's answer may still say: which objects it had made or touched, never what they hold.
+_IDENTIFIERS = frozenset((Tag.UNIQUE_IDENTIFIER, Tag.PRIVATE_KEY_UNIQUE_IDENTIFIER, Tag.PUBLIC_KEY_UNIQUE_IDENTIFIER))
+
+
+class _Refused(Exception):
+    """Leaves the request's savepoint so that everything is undone; carries the items to answer."""
+
+    def __init__(self, items: list[ResponseBatchItem]) -> None:
+        self.items = items
+
+
+class Dispatcher:
+    """Turns request messages into response messages."""
+
+    def __init__(
+        self,
+        *,
+        keyring: Keyring,
+        gate: Gate,
+        settings: Settings,
+        authenticator: Authenticator,
+        random: Callable[[int], bytes],
+    ) -> None:
+        self.keyring = keyring
+        self.gate = gate
+        self.settings = settings
+        self.authenticator = authenticator
+        self.random = random
+
+    def respond(self, work: Work, call: Call, message: Item, now: int) -> bytes:
+        """The encoded Response Message; whatever the request says, there is one."""
+        version = V1_0
+        try:
+            major, minor = version_of(message)
+            known = supported(major, minor)
+            if known is None:
+                raise KmipError(Cause.UNSUPPORTED_PROTOCOL_VERSION, f"KMIP {major}.{minor} is not supported")
+            version = known
+            header, items = request_parts(message, version)
+            self._check_header(header, len(items), version, now)
+            context = self._context(work, call, header, version, now)
+        except KmipError as error:
+            return failure(error, version, now)
+        except Exception:
+            return failure(self._internal_error(), version, now)
+        return self._process(context, call, header, items)
+
+    # ------------------------------------------------------------------------------------------------------ header
+
+    def _check_header(self, header: RequestHeader, items: int, version: Version, now: int) -> None:
+        """Raises KmipError for what the message as a whole asks and cannot have."""
+        settings = self.settings
+        if header.batch_count is None:
+            if version < V3_0:
+                raise KmipError(Cause.MISSING_DATA, "Batch Count is missing in the Request Header")
+        elif header.batch_count != items:
+            raise KmipError(
+                Cause.INVALID_MESSAGE, f"Batch Count is {header.batch_count}, but there are {items} Batch Items"
+            )
+        if items > settings.batch_items:
+            raise KmipError(Cause.SERVER_LIMIT_EXCEEDED, f"more than {settings.batch_items} Batch Items")
+        if not items:
+            raise KmipError(Cause.INVALID_MESSAGE, "the message has no Batch Item")
+        if header.maximum_response_size is not None and header.maximum_response_size < 0:
+            raise KmipError(Cause.INVALID_FIELD, "a negative Maximum Response Size")
+        skew = settings.time_stamp_skew
+        if skew is not None and header.time_stamp is not None and abs(header.time_stamp - now) > skew:
+            # "the server MAY reject the request" if the time stamp is not recent (2.1 §9.20).
+            raise KmipError(Cause.INVALID_FIELD, "the Time Stamp is too far from the server's clock")
+        if header.asynchronous_indicator is AsynchronousIndicator.MANDATORY:
+            raise KmipError(Cause.FEATURE_NOT_SUPPORTED, "this server processes every request synchronously")
+
+    def _context(self, work: Work, call: Call, header: RequestHeader, version: Version, now: int) -> Context:
+        credentials = [each for part in header.authentication for each in part.credential]
+        identity = call.peer.identity
+        if credentials:
+            identity = self.authenticator.authenticate(work, identity, credentials, now)
+        return Context(
+            identity=identity,
+            version=version,
+            now=now,
+            work=work,
+            keyring=self.keyring,
+            gate=self.gate,
+            settings=self.settings,
+            random=self.random,
+        )
+
+    # ------------------------------------------------------------------------------------------------------- batch
+
+    def _process(self, ctx: Context, call: Call, header: RequestHeader, items: list[Item]) -> bytes:
+        option = header.batch_error_continuation_option or BatchErrorContinuationOption.STOP
+        undo = option is BatchErrorContinuationOption.UNDO
+        limit = header.maximum_response_size
+        guard: AbstractContextManager[None] = nullcontext() if limit is None and not undo else ctx.work.savepoint()
+        prepared = call.prepared or {}
+        answers: list[ResponseBatchItem] = []
+        try:
+            with guard:
+                for number, (_, _, fields) in enumerate(items):
+                    ctx.prepared = prepared.get(number)
+                    answer = self._item(ctx, fields)
+                    answers.append(answer)
+                    if answer.result_status is ResultStatus.OPERATION_FAILED:
+                        if undo:
+                            raise _Refused([*map(_undone, answers[:-1]), answer])
+                        if option is BatchErrorContinuationOption.STOP:
+                            break
+                encoded = self._encode(ctx, answers)
+                if limit is not None and len(encoded) > limit:
+                    too_large = f"Response size: {len(encoded)}, Maximum Response Size indicated in request: {limit}"
+                    error = KmipError(Cause.RESPONSE_TOO_LARGE, too_large)
+                    raise _Refused([_failed(error, each, ctx.version) for each in answers])
+                return encoded
+        except _Refused as refused:
+            return self._encode(ctx, refused.items)
+
+    def _item(self, ctx: Context, fields: list[Item]) -> ResponseBatchItem:
+        """One batch item's answer; a failure leaves nothing behind it but the answer."""
+        answer = ResponseBatchItem(result_status=ResultStatus.SUCCESS)
+        ctx.operation = None
+        try:
+            for tag, kind, value in fields:  # what is echoed is echoed even when the rest cannot be read
+                if tag == Tag.UNIQUE_BATCH_ITEM_ID and isinstance(value, bytes):
+                    answer.unique_batch_item_id = value
+                elif tag == Tag.OPERATION and kind != STRUCTURE and isinstance(value, int):
+                    answer.operation = value
+            item = bind(RequestBatchItem, fields, ctx.version)
+            row = OPERATIONS.get(item.operation)  # type: ignore[call-overload]
+            if row is None or not row.exists_in(ctx.version) or (row.advertised and not row.advertised(ctx.settings)):
+                raise KmipError(Cause.OPERATION_NOT_SUPPORTED, "the operation is not supported")
+            ctx.operation = row.operation
+            if any(extension.criticality_indicator for extension in item.message_extension):
+                raise KmipError(Cause.UNKNOWN_MESSAGE_EXTENSION, "Critical Message Extension not recognized")
+            kind, payload = item.request_payload
+            if kind != STRUCTURE:
+                raise KmipError(Cause.INVALID_MESSAGE, "Request Payload is not a structure")
+            request = bind(row.request, payload, ctx.version)
+            if isinstance(ctx.prepared, KmipError):
+                raise ctx.prepared
+            with ctx.work.savepoint():
+                response = row.handler(ctx, request)
+                answer.response_payload = STRUCTURE, [] if response is None else unbind(response, ctx.version)
+        except KmipError as error:
+            if error.__cause__ is not None:
+                logger.info("%s failed: %s", ctx.operation and ctx.operation.text, error, exc_info=error.__cause__)
+            return _failed(error, answer, ctx.version)
+        except Exception as error:
+            if getattr(error, "breaks_transaction", False):
+                raise  # nothing of this group can be committed: the connections are closed
+            return _failed(self._internal_error(), answer, ctx.version)
+        return answer
+
+    def _internal_error(self) -> KmipError:
+        """Log the exception being handled under a correlation id; the client gets the id and nothing of the text."""
+        correlation = self.random(6).hex()
+        logger.exception("internal error %s", correlation)
+        return KmipError(Cause.GENERAL_FAILURE, f"internal error {correlation}")
+
+    def _encode(self, ctx: Context, answers: list[ResponseBatchItem]) -> bytes:
+        header = _header(ctx.version, ctx.now, len(answers))
+        return encode(response_message(header, answers, ctx.version))
+
+
+def _header(version: Version, now: int, count: int) -> ResponseHeader:
+    return ResponseHeader(protocol_version=protocol_version(version), time_stamp=now, batch_count=count)
+
+
+def _failed(error: KmipError, answer: ResponseBatchItem, version: Version) -> ResponseBatchItem:
+    operation = Operation._value2member_map_.get(answer.operation)
+    assert operation is None or isinstance(operation, Operation)
+    return ResponseBatchItem(
+        operation=answer.operation,
+        unique_batch_item_id=answer.unique_batch_item_id,
+        result_status=ResultStatus.OPERATION_FAILED,
+        result_reason=result_reason(error.cause, operation, version),
+        result_message=error.message,
+    )
+
+
+def _undone(answer: ResponseBatchItem) -> ResponseBatchItem:
+    payload: list[Any] = answer.response_payload[1] if answer.response_payload else []
+    return ResponseBatchItem(
+        operation=answer.operation,
+        unique_batch_item_id=answer.unique_batch_item_id,
+        result_status=ResultStatus.OPERATION_UNDONE,
+        response_payload=(STRUCTURE, [item for item in payload if item[0] in _IDENTIFIERS]),
+    )
+
+
+def failure(error: KmipError, version: Version, now: int) -> bytes:
+    """The answer to a message that cannot be processed: a header and one Batch Item without Operation (1.4 §11.1)."""
+    item = _failed(error, ResponseBatchItem(result_status=ResultStatus.OPERATION_FAILED), version)
+    return encode(response_message(_header(version, now, 1), [item], version))

@@ -1,0 +1,176 @@
+"""What a handler sees of the world: who asks, when, in which version, and the objects that are theirs."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from kmipsrv.domain.creation import NewObject, check_client_attributes
+from kmipsrv.domain.grant import Purpose
+from kmipsrv.domain.identity import Identity
+from kmipsrv.domain.managed_object import Flag, ManagedObject
+from kmipsrv.domain.ports import Gate, Keyring, Work
+from kmipsrv.domain.settings import Settings
+from kmipsrv.errors import Cause, KmipError
+from kmipsrv.spec.attribute_bag import AttributeBag
+from kmipsrv.spec.attribute_codec import Attributes
+from kmipsrv.spec.enums import Operation, UniqueIdentifier
+from kmipsrv.spec.objects import decode_object
+from kmipsrv.spec.structures import Name
+from kmipsrv.spec.tags import Tag
+from kmipsrv.spec.versions import Version
+
+Reference = str | int | UniqueIdentifier | None
+
+
+class Context:
+    """One request message at work. `operation` and `prepared` change from batch item to batch item."""
+
+    __slots__ = (
+        "gate",
+        "identity",
+        "keyring",
+        "made",
+        "now",
+        "operation",
+        "placeholder",
+        "prepared",
+        "random",
+        "settings",
+        "version",
+        "work",
+    )
+
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        version: Version,
+        now: int,
+        work: Work,
+        keyring: Keyring,
+        gate: Gate,
+        settings: Settings,
+        random: Callable[[int], bytes],
+    ) -> None:
+        self.identity = identity
+        self.version = version
+        self.now = now
+        self.work = work
+        self.keyring = keyring
+        self.gate = gate
+        self.settings = settings
+        self.random = random
+        self.operation: Operation | None = None
+        self.prepared: Any = None
+        self.placeholder: str | None = None
+        # What the batch made so far: 2.x names it by Unique Identifier Enumeration or counts it by Integer (2.1 §4.58).
+        self.made: list[tuple[UniqueIdentifier, str]] = []
+
+    # ------------------------------------------------------------------------------------------------ identifiers
+
+    def resolve(self, reference: Reference) -> str:
+        """A payload's Unique Identifier -> text. "If omitted, then the ID Placeholder value is used."
+
+        Raises KmipError(OBJECT_NOT_FOUND) when there is nothing to refer to.
+        """
+        if isinstance(reference, str):
+            return reference
+        found: str | None = None
+        if reference is None or reference is UniqueIdentifier.ID_PLACEHOLDER:
+            found = self.placeholder
+        elif isinstance(reference, UniqueIdentifier):
+            found = next((uid for kind, uid in reversed(self.made) if kind is reference), None)
+        elif -len(self.made) <= reference < len(self.made):
+            found = self.made[reference][1]
+        if found is None:
+            raise KmipError(Cause.OBJECT_NOT_FOUND, "no Unique Identifier is given and the ID Placeholder is empty")
+        return found
+
+    def new_identifier(self) -> str:
+        return str(uuid.UUID(bytes=self.random(16), version=4))
+
+    def remember(self, kind: UniqueIdentifier, unique_identifier: str, *, placeholder: bool = True) -> None:
+        """An operation made or found an object that later batch items may refer to."""
+        self.made.append((kind, unique_identifier))
+        if placeholder:
+            self.placeholder = unique_identifier
+
+    # ---------------------------------------------------------------------------------------------------- objects
+
+    def object(self, reference: Reference, *, archived: bool = False) -> ManagedObject:
+        """The caller's object. Raises KmipError(OBJECT_NOT_FOUND | OBJECT_ARCHIVED): not yours is not there.
+
+        An archived object is refused unless the operation can deal with one (`archived`)."""
+        stored = self.work.find(self.identity.owner, self.resolve(reference))
+        if stored is None:
+            raise KmipError(Cause.OBJECT_NOT_FOUND, "no object has this Unique Identifier")
+        obj = ManagedObject(stored)
+        if obj.archived and not archived:
+            raise KmipError(Cause.OBJECT_ARCHIVED, "the object is archived")
+        return obj
+
+    def open(self, obj: ManagedObject, purpose: Purpose) -> bytes:
+        """The encoded object, through the gate. Raises KmipError."""
+        stored = obj.stored
+        if stored.sealed is None:
+            obj.require_alive(self.now)
+            raise KmipError(Cause.KEY_VALUE_NOT_PRESENT, "the Key Value is not on this server")
+        grant = self.gate.authorize(stored.unique_identifier, stored.owner, stored.policy, purpose)
+        return self.keyring.open(stored.sealed, obj.binding, grant)
+
+    def body(self, obj: ManagedObject, purpose: Purpose) -> Any:
+        """The object itself (an instance of its class in spec/objects.py), through the gate."""
+        return decode_object(self.open(obj, purpose))
+
+    def save(self, obj: ManagedObject) -> None:
+        """Write a changed object back; the seals follow what they authenticate."""
+        before = obj.binding
+        stored = obj.mirror()
+        after = obj.binding
+        if stored.sealed is not None and before != after:
+            stored.sealed = self.keyring.reseal(stored.sealed, before, after)
+        self.work.update(stored, index=True)
+
+    def insert(self, new: NewObject, unique_identifier: str | None = None) -> ManagedObject:
+        """Seal and store a new object of the caller's. Raises KmipError(NON_UNIQUE_NAME_ATTRIBUTE | …)."""
+        obj = new.build(unique_identifier or self.new_identifier(), self.identity.owner, self.identity.tenant, self.now)
+        stored = obj.mirror()
+        if new.encoded is not None:
+            stored.sealed = self.keyring.seal(new.encoded, obj.binding)
+        self.work.insert(stored)
+        return obj
+
+    # ------------------------------------------------------------------------------------------------- attributes
+
+    def requested(self, attributes: AttributeBag | None) -> AttributeBag:
+        """The attributes of a creating request: those of its Templates (1.x), overruled by its own.
+
+        Raises KmipError when one of them is not a client's to set."""
+        bag = AttributeBag()
+        for name in attributes.templates if isinstance(attributes, Attributes) else ():
+            bag.update(self._template(name))
+        if attributes is not None:
+            bag.update(attributes)
+        return bag
+
+    def _template(self, name: Name) -> AttributeBag:
+        """The attributes that a 1.x Template bestows: all but its own Name and bookkeeping (1.4 §2.2.6)."""
+        uid = self.work.named(self.identity.owner, name.name_value)
+        if uid is None:
+            raise KmipError(Cause.OBJECT_NOT_FOUND, "no Template has this Name")
+        found = self.object(uid).attributes.copy()
+        for tag in (Tag.NAME, Tag.INITIAL_DATE, Tag.LAST_CHANGE_DATE, Tag.FRESH, Tag.LEASE_TIME, Tag.DESTROY_DATE):
+            found.remove(tag)
+        for key in list(found):
+            if isinstance(key, Tag) and key in (
+                Tag.ORIGINAL_CREATION_DATE,
+                Tag.ALWAYS_SENSITIVE,
+                Tag.NEVER_EXTRACTABLE,
+            ):
+                found.remove(key)
+        return found
+
+
+__all__ = ["Context", "Flag", "Reference", "check_client_attributes"]
