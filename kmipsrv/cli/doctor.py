@@ -20,16 +20,22 @@ import click
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from sqlalchemy import create_engine, make_url, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from kmipsrv.cli import certificates
 from kmipsrv.cli.token import keyring_settings
 from kmipsrv.config import Address, Config, load
 from kmipsrv.errors import ConfigError, KmipError
 from kmipsrv.keyring import provision
+from kmipsrv.store.migrate import HEAD, revision
+from kmipsrv.store.tables import records
 
 SOON: Final = timedelta(days=30)
 PROBE_TIMEOUT: Final = 5.0  # seconds
 SERVER, CLIENT = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
+CHECK_RECORD: Final = "check"  # the kind under which the keyring's check record lies in the store
 PURPOSES: Final = {SERVER: "serverAuth", CLIENT: "clientAuth"}
 
 
@@ -213,17 +219,56 @@ def _signs(certificate: x509.Certificate) -> Findings:
 
 def token(config: Config, _now: datetime) -> Findings:
     """PIN, token, master key, seal counter, mechanism."""
+    if config.token.pin_file is not None:
+        yield from private(config.token.pin_file)
+    yield from _token(config, None)
+
+
+def _token(config: Config, record: bytes | None) -> Findings:
+    """What the keyring finds; with a check record, only what it says about that."""
     try:
-        settings = keyring_settings(config.token)
-        if not config.token.credential:
-            yield from private(settings.pin_file)
-        found = provision.check(settings)
+        found = provision.check(keyring_settings(config.token), record)
     except (ConfigError, KmipError) as error:
         yield Finding(Level.ERROR, "token", str(error))
         return
-    for one in found:
+    for one in found if record is None else found[-1:]:
         level = Level.GOOD if one.trouble is None else Level.ERROR
         yield Finding(level, "token", f"{one.subject}{f': {one.trouble}' if one.trouble else ''}", one.mend)
+
+
+def database(config: Config, _now: datetime) -> Findings:
+    """Whether it opens, at a revision that this version knows, and whether the token is the one that sealed it."""
+    url = make_url(config.database_url)
+    file = Path(url.database or "") if url.get_backend_name() == "sqlite" else None
+    subject = f"database {url.render_as_string(hide_password=True)}"
+    if file is not None:
+        if not file.exists():
+            yield Finding(Level.GOOD, subject, "not there yet; the first start makes it")
+            return
+        yield from private(file)
+        url = url.set(database=f"file:{file}", query={"mode": "ro", "uri": "true"})
+    try:
+        engine = create_engine(url, poolclass=NullPool)
+        with engine.connect() as connection:
+            sound = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar() if file else "ok"
+            at = revision(connection)
+            query = select(records.c.value).where(records.c.kind == CHECK_RECORD)
+            check_records = list(connection.execute(query).scalars()) if at == HEAD else []
+    except ConfigError as error:
+        yield Finding(Level.ERROR, subject, str(error))
+        return
+    except (SQLAlchemyError, ModuleNotFoundError) as error:
+        yield Finding(Level.ERROR, subject, f"it does not open ({type(error).__name__})", "restore it from the backup")
+        return
+    if sound != "ok":
+        yield Finding(Level.ERROR, subject, "it is damaged (quick_check)", "restore it from the backup")
+    if at != HEAD:
+        text = f"it is at revision {at}, this version works with {HEAD}"
+        yield Finding(Level.WARNING, subject, text, "back it up; the next start upgrades an older one")
+        return
+    yield Finding(Level.GOOD, subject, f"revision {at}")
+    for record in check_records:
+        yield from _token(config, bytes(record))
 
 
 def port(config: Config, _now: datetime) -> Findings:
@@ -268,5 +313,5 @@ def _taken(config: Config, name: str, where: Address, subject: str) -> Finding:
 
 
 Check = Callable[[Config, datetime], Findings]
-CHECKS: Final[tuple[Check, ...]] = (state, server_certificate, client_authorities, first_client, token, port)
+CHECKS: Final[tuple[Check, ...]] = (state, server_certificate, client_authorities, first_client, token, database, port)
 """The checks, in the order in which they are made."""

@@ -110,7 +110,7 @@ class Tls:
     min_version: str = setting(one_of("1.2", "1.3"), "1.2")
     """The oldest TLS version spoken."""
     ciphers: str | None = setting(off_or(TEXT), None)
-    """OpenSSL's cipher list for TLS 1.2; absent: ECDHE with AES-GCM or ChaCha20-Poly1305 only."""
+    """OpenSSL's cipher list for TLS 1.2; absent: suites with forward secrecy only."""
     resumption: bool = setting(FLAG, True)
     """Whether sessions may be resumed; the client certificate is checked again on each resumption."""
     session_tickets: int = setting(count(0, 16), 2)
@@ -123,6 +123,8 @@ class Limits:
     """Connections open at once, in each worker."""
     connections_per_client: int = setting(count(1, 1_000_000), 512)
     """Connections open at once for one identity, in each worker."""
+    handshakes_per_address: int = setting(count(1, 1_000_000), 128)
+    """Unfinished TLS handshakes of one network address, in each worker."""
     message_size: int = setting(count(1024, 64 * 1024 * 1024), 1024 * 1024)
     """Bytes in one request."""
     handshake_timeout: float = setting(seconds(0.1, 600), 10.0)
@@ -131,12 +133,18 @@ class Limits:
     """Seconds from the first byte of a request to its last."""
     idle_timeout: float = setting(seconds(1, 30 * 86400), 3600.0)
     """Seconds that a connection may stay silent between requests."""
+    write_timeout: float = setting(seconds(0.1, 3600), 30.0)
+    """Seconds that a client may take to take an answer."""
+    drain_timeout: float = setting(seconds(0.1, 3600), 10.0)
+    """Seconds from SIGTERM until what is still unanswered is given up."""
     nesting: int = setting(count(8, 256), 32)
     """Structures within structures in one request, in any encoding."""
     batch_items: int = setting(count(1, 100_000), 256)
     """Batch items in one request."""
     locate_items: int = setting(count(1, 1_000_000), 10_000)
     """Unique identifiers in one answer to Locate."""
+    attribute_instances: int = setting(count(1, 1_000_000), 1000)
+    """Instances of one attribute of one object."""
     rsa_bits: int = setting(count(1024, 16384), 4096)
     """Longest RSA, DSA or DH modulus made, registered or used."""
     pbkdf2_iterations: int = setting(count(1000, 100_000_000), 1_000_000)
@@ -222,8 +230,10 @@ class Config:
     """The state directory: the database and, for SoftHSM, the token."""
     workers: int = setting(count(1, 256), 1)
     """Processes that serve the port."""
-    time_stamp_skew: float | None = setting(off_or(seconds(1, 86400)), None)
-    """How far a request's Time Stamp may be from this clock; off: it is not judged."""
+    time_stamp_skew: int | None = setting(off_or(count(1, 86400)), None)
+    """Seconds that a request's Time Stamp may be off; off: it is not judged."""
+    lease_time: int = setting(count(1, 30 * 86400), 3600)
+    """Seconds for which a client may use an object before it asks again (Lease Time)."""
     interop: bool = setting(FLAG, False)
     """Whether the Interop operation exists. For conformance runs only."""
     database: Database = section(Database)

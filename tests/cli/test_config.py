@@ -65,7 +65,7 @@ def test_values_and_relative_paths_are_read() -> None:
     assert config.tls.min_version == "1.3"  # YAML reads 1.3 as a number
     assert config.tls.client_ca[0] == ClientAuthority(file=Path("/ca.pem"), domain="hypervisors")
     assert (config.limits.read_timeout, config.limits.connections) == (5.0, 7)
-    assert config.time_stamp_skew == 300.0
+    assert config.time_stamp_skew == 300
     assert [rule.names for rule in config.identities] == [("CN=a",), ("CN=b", "CN=c")]
     assert config.release["policies"] == "release"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+import sqlite3
 import ssl
 import threading
 from collections.abc import Callable
@@ -14,7 +15,12 @@ import pytest
 import yaml
 
 from kmipsrv.cli import certificates
-from kmipsrv.cli.doctor import Finding, Level, examine
+from kmipsrv.cli.doctor import CHECK_RECORD, Finding, Level, examine
+from kmipsrv.cli.token import keyring_settings
+from kmipsrv.config import load
+from kmipsrv.keyring import provision
+from kmipsrv.store.migrate import HEAD
+from kmipsrv.store.sqlite import SQLiteStore
 from tests.cli.conftest import Runner
 
 NOW = datetime.now(UTC)
@@ -144,6 +150,42 @@ def test_each_fault_is_found_with_its_mend(state: Path, break_it: Break, level: 
     assert len(matching) == 1, found
     assert matching[0].level is level
     assert mend in matching[0].mend
+
+
+def test_the_database_is_looked_at(state: Path, made: Path) -> None:
+    def about_it() -> Finding:
+        found = [one for one in examine(state / "kmipsrv.yaml", NOW) if one.subject.startswith("database")]
+        assert len(found) == 1
+        return found[0]
+
+    assert "not there yet" in about_it().text
+    file = state / "kmipsrv.db"
+    store = SQLiteStore(file)
+    store.close()
+    assert about_it().level is Level.GOOD
+    assert about_it().text == f"revision {HEAD}"
+    with sqlite3.connect(file) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    assert about_it().level is Level.WARNING
+    assert "revision 9999" in about_it().text
+    file.write_bytes(b"not a database" * 100)
+    assert about_it().level is Level.ERROR
+    assert "does not open" in about_it().text
+
+
+def test_a_database_that_another_token_sealed(state: Path, tmp_path: Path, kmipsrv: Runner) -> None:
+    record = provision.open_keyring(keyring_settings(load(state / "kmipsrv.yaml").token)).check_record()
+    store = SQLiteStore(state / "kmipsrv.db")
+    with store.work() as work:
+        work.write(CHECK_RECORD, "1", record)
+    store.close()
+    assert troubles(state) == []
+    other = tmp_path / "other"
+    assert kmipsrv("init", other).code == 0
+    shutil.copy(state / "kmipsrv.db", other / "kmipsrv.db")
+    assert [finding.level for finding in troubles(other)] == [Level.ERROR]
+    assert "check record" in troubles(other)[0].text
 
 
 def test_a_clock_far_ahead_is_seen_in_every_certificate(state: Path) -> None:
