@@ -175,8 +175,8 @@ def key_of_cose(value: Any) -> ec.EllipticCurvePublicKey:
     """An EC2 COSE_Key (RFC 9053 §7.1.1) with both coordinates. Raises ValueError."""
     if not isinstance(value, Mapping) or value.get(1) != 2:
         raise ValueError("COSE: not an EC2 key")
-    row = _CURVES.get(value.get(-1))
-    x, y = value.get(-2), value.get(-3)
+    curve_identifier, x, y = (value.get(label) for label in (-1, -2, -3))
+    row = _CURVES.get(curve_identifier) if isinstance(curve_identifier, int) else None
     if row is None or not isinstance(x, bytes) or not isinstance(y, bytes):
         raise ValueError("COSE: not an EC2 key with two coordinates")
     curve, size = row

@@ -63,7 +63,12 @@ _SIGNING_HASHES: dict[int, type[hashes.SHA256 | hashes.SHA384 | hashes.SHA512]] 
     0x000C: hashes.SHA384,
     0x000D: hashes.SHA512,
 }
-_CURVES = {0x0003: ec.SECP256R1, 0x0004: ec.SECP384R1, 0x0005: ec.SECP521R1}  # TPM_ECC_CURVE
+_CURVES: dict[int, type[ec.SECP256R1 | ec.SECP384R1 | ec.SECP521R1]] = {
+    # TPM_ECC_CURVE
+    0x0003: ec.SECP256R1,
+    0x0004: ec.SECP384R1,
+    0x0005: ec.SECP521R1,
+}
 _MAX_SELECTIONS: Final = 8
 _MAX_PCRS: Final = 32
 
