@@ -23,6 +23,7 @@ from kmipsrv.server.tls import Trust, certificates
 logger = logging.getLogger(__name__)
 
 NEVER: Final = float("inf")
+_GOODBYE = 0.5  # seconds for a close_notify; RFC 8446 §6.1 does not ask to wait for it at all
 _WRITE_BUFFER = 64 << 10  # bytes of answers that the client has not taken, before it gets no more
 
 
@@ -123,10 +124,20 @@ class Connection(asyncio.Protocol):
         self.read(False)
         self.resume()
 
+    def close(self) -> None:
+        """All is said. The client has a moment to say goodbye; one that sleeps on its connection need not hold us
+        up."""
+        if not self.transport.is_closing():
+            pending = self.transport.get_write_buffer_size()
+            self.transport.close()
+            self.deadline = self.edge.now() + (self.edge.limits.write if pending else _GOODBYE)
+
     def expire(self) -> None:
         """The deadline has passed."""
+        if self.transport.is_closing():
+            return self.transport.abort()
         what = "does not take its answers" if self._blocked_until < NEVER else self.overdue()
-        self.refuse(f"the client {what}")
+        return self.refuse(f"the client {what}")
 
     @property
     def blocked(self) -> bool:

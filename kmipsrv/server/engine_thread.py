@@ -108,11 +108,12 @@ class EngineThread:
         self._aside.shutdown(wait=False, cancel_futures=True)
 
     def _prepared(self, call: Call, sink: Sink, result: Any) -> None:
-        if isinstance(result, Exception):
+        if isinstance(result, BaseException):
+            # It enters as if it had been quick: what is wrong shows again, in its turn and where it is answered.
             logger.error("[%s] a request failed while it was prepared", secrets.token_hex(8), exc_info=result)
-            self._deliver([(call, sink)], [None])
         else:
-            self._calls.put((replace(call, prepared=result), sink))
+            call = replace(call, prepared=result)
+        self._calls.put((call, sink))
         sink.release()
 
     # -- in the engine thread

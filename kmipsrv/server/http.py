@@ -62,6 +62,7 @@ class HttpConnection(Connection):
         self._bodies = bodies
         self._content_type = TTLV
         self._body = bytearray()
+        self._no_body = False  # the answer to HEAD has none
         self._begun = False  # bytes of the next request have come
         self._busy = False  # a request is whole and not answered
         self._frame: bytes | None = None  # of that request, while the engine has no room
@@ -93,7 +94,7 @@ class HttpConnection(Connection):
             elif isinstance(event, h11.EndOfMessage):
                 self._request()
             elif isinstance(event, h11.ConnectionClosed):
-                return self.transport.close()
+                return self.close()
             else:  # NEED_DATA, or PAUSED behind a request that was the connection's last
                 if self._http.they_are_waiting_for_100_continue:
                     self._write(h11.InformationalResponse(status_code=HTTPStatus.CONTINUE, headers=[]))
@@ -102,6 +103,7 @@ class HttpConnection(Connection):
 
     def _judge(self, request: h11.Request) -> tuple[HTTPStatus, str, Headers] | None:
         """What is wrong with the head of a request."""
+        self._no_body = request.method == b"HEAD"
         headers = {name: value.decode("latin-1").strip() for name, value in request.headers}
         if not _TARGET.fullmatch(request.target):
             return HTTPStatus.NOT_FOUND, "KMIP is at /kmip", []
@@ -160,7 +162,7 @@ class HttpConnection(Connection):
             except CertificateRefused as error:
                 self.refuse(str(error))
         elif self.finishing and not self._busy:
-            self.transport.close()
+            self.close()
 
     def answered(self, answer: bytes | None) -> None:
         if self.transport.is_closing():
@@ -186,7 +188,7 @@ class HttpConnection(Connection):
         logger.info("https %s: %d %s: %s", self.address, status, status.phrase, text)
         self.finishing = True
         if self._http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
-            return self.transport.close()  # h11 has closed its half: nothing may be said any more
+            return self.close()  # h11 has closed its half: nothing may be said any more
         return self._respond(status, "text/plain; charset=utf-8", f"{text}\n".encode(), headers)
 
     def _respond(self, status: HTTPStatus, content_type: str, body: bytes, headers: Headers | None = None) -> None:
@@ -199,15 +201,14 @@ class HttpConnection(Connection):
         ]
         if self.finishing:
             head.append(("Connection", "close"))
-        # A HEAD request's answer has no body, which h11 knows.
         self._write(
             h11.Response(status_code=status, reason=status.phrase, headers=head),
-            h11.Data(data=body),
+            h11.Data(data=b"" if self._no_body else body),
             h11.EndOfMessage(),
         )
         self._busy = False
         if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
-            return self.transport.close()
+            return self.close()
         self._http.start_next_cycle()
         self._begun = bool(self._http.trailing_data[0])
         self.read(True)
@@ -218,7 +219,7 @@ class HttpConnection(Connection):
         self.transport.write(b"".join(self._http.send(event) or b"" for event in events))
 
     def settle(self) -> None:
-        if self.blocked:
+        if self.blocked or self.transport.is_closing():
             return
         limits = self.edge.limits
         if self._busy:

@@ -13,7 +13,6 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -88,6 +87,7 @@ class Server:
             connection.finish()
         while self.edge.connections and self._loop.time() < deadline:
             await asyncio.sleep(0.01)
+            self._expire()
         for connection in list(self.edge.connections):
             connection.refuse("the server stops")
         await self._engine.stop(max(deadline - self._loop.time(), 0.1))
@@ -149,9 +149,11 @@ class Server:
         return KmipConnection(self.edge, address, place)
 
     def _sweep(self) -> None:
+        self._expire()
+        self._sweeper = self._loop.call_later(self._sweep_every, self._sweep)
+
+    def _expire(self) -> None:
         """Close every connection whose deadline has passed."""
         now = self._loop.time()
         for connection in [one for one in self.edge.connections if one.deadline <= now]:
-            with suppress(Exception):
-                connection.expire()
-        self._sweeper = self._loop.call_later(self._sweep_every, self._sweep)
+            connection.expire()

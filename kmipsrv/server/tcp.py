@@ -58,7 +58,7 @@ class KmipConnection(Connection):
         if answer is None:
             self._waiting.clear()
             self.finishing = True
-            self.transport.close()
+            self.close()
             return
         self.transport.write(answer)
         if self._waiting or self.finishing:
@@ -79,7 +79,7 @@ class KmipConnection(Connection):
         except CertificateRefused as error:
             return self.refuse(str(error))
         if self.finishing and not waiting and not self._entered:
-            return self.transport.close()
+            return self.close()
         self.read(not waiting and not self.finishing)
         return self.settle()
 
@@ -88,7 +88,7 @@ class KmipConnection(Connection):
         self.resume()
 
     def settle(self) -> None:
-        if self.blocked:
+        if self.blocked or self.transport.is_closing():
             return
         if self._entered or self._waiting:
             self.deadline = NEVER  # the engine's turn, not the client's
