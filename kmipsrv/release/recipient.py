@@ -39,8 +39,11 @@ from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, hpke, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, x25519
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap_with_padding,
-aes_key_wrap_with_padding
+from cryptography.hazmat.primitives.keywrap import (
+    InvalidUnwrap,
+    aes_key_unwrap_with_padding,
+    aes_key_wrap_with_padding,
+)
 
 from kmipsrv.release.canonical import Json, NotJson, dumps, loads
 from kmipsrv.release.refusal import Refused
@@ -300,7 +303,11 @@ def _suite(method: str) -> hpke.Suite:
 
 def _unwrap_rsa(envelope: Envelope, private_key: rsa.RSAPrivateKey | RsaDecrypt) -> bytes:
     def decrypt(ciphertext: bytes) -> bytes:
-        return private_key.decrypt(ciphertext, _OAEP) if isinstance(private_key, rsa.RSAPrivateKey) else private_key(ciphertext)
+        return (
+            private_key.decrypt(ciphertext, _OAEP)
+            if isinstance(private_key, rsa.RSAPrivateKey)
+            else private_key(ciphertext)
+        )
 
     if envelope.method == RSA_OAEP:
         return decrypt(envelope.ciphertext)
