@@ -81,6 +81,7 @@ class Server:
         deadline = self._loop.time() + self._limits.drain
         for door in self._doors:
             self._loop.remove_reader(door.socket.fileno())
+            door.socket.close()  # a client is told at once to go elsewhere, not kept in the backlog
         for task in list(self._handshakes):
             task.cancel()
         for connection in list(self.edge.connections):

@@ -20,7 +20,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 logger = logging.getLogger(__name__)
@@ -41,10 +41,16 @@ class _Worker:
 
 
 class Supervisor:
-    """Runs `count` workers. `grace`: seconds from SIGTERM until a worker that is still there is killed."""
+    """Runs `count` workers on `sockets`, which it closes when it stops.
 
-    def __init__(self, count: int, work: Work, ready: Callable[[], None], grace: float) -> None:
+    `ready` is called once, when all workers serve. `grace`: seconds from SIGTERM until a worker still there is killed.
+    """
+
+    def __init__(
+        self, count: int, work: Work, sockets: Sequence[socket.socket], ready: Callable[[], None], grace: float
+    ) -> None:
         self._work = work
+        self._sockets = sockets
         self._ready = ready
         self._grace = grace
         self._workers: dict[int, _Worker] = {}  # by process id
@@ -156,6 +162,8 @@ class Supervisor:
 
     def _stop(self) -> None:
         self._due.clear()
+        for one in self._sockets:
+            one.close()
         self._kill_at = min(self._kill_at, time.monotonic() + self._grace)
         self._send(signal.SIGTERM)
 

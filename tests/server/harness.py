@@ -51,6 +51,7 @@ class World:
         self.folder = folder
         self.ca = ca or authority()
         self.certificate, self.key = self.ca.issue(f"CN={HOST}", server=True).save(folder, "server")
+        (folder / "ca.pem").write_bytes(self.ca.pem)
         self.domains = [TrustDomain("default", self.ca.pem)]
 
     def trust(self) -> Trust:
