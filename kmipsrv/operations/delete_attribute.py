@@ -38,8 +38,6 @@ class DeleteAttributeResponse:
 def delete_attribute(ctx: Context, request: DeleteAttributeRequest) -> DeleteAttributeResponse:
     obj = ctx.object(request.unique_identifier)
     key, index = _named(request)
-    if ctx.version < V2_0:
-        index = request.attribute_index or 0
     current = request.current_attribute
     attribute_changes.check_client_attribute_change(obj, key, "D")
     if current is not None:
@@ -51,8 +49,8 @@ def delete_attribute(ctx: Context, request: DeleteAttributeRequest) -> DeleteAtt
     return DeleteAttributeResponse(unique_identifier=obj.unique_identifier, attribute=shown)
 
 
-def _named(request: DeleteAttributeRequest) -> tuple[Key, None]:
-    """The attribute a request speaks of. Raises KmipError(MISSING_DATA | INVALID_ATTRIBUTE | INVALID_MESSAGE)."""
+def _named(request: DeleteAttributeRequest) -> tuple[Key, int | None]:
+    """The attribute, and the index of its instance, that a request speaks of. Raises KmipError(MISSING_DATA | INVALID_ATTRIBUTE | INVALID_MESSAGE)."""
     if request.current_attribute is not None:
         return request.current_attribute.key, None
     reference = request.attribute_reference
@@ -62,4 +60,4 @@ def _named(request: DeleteAttributeRequest) -> tuple[Key, None]:
         raise KmipError(Cause.ATTRIBUTE_NOT_FOUND, f"{reference.unknown[0]!r} is no attribute of this version")
     if len(reference.keys) != 1:
         raise KmipError(Cause.INVALID_MESSAGE, "exactly one attribute can be deleted at a time")
-    return reference.keys[0], None
+    return reference.keys[0], reference.index if request.attribute_index is None else request.attribute_index

@@ -40,10 +40,7 @@ def modify_attribute(ctx: Context, request: ModifyAttributeRequest) -> ModifyAtt
         raise KmipError(Cause.INVALID_FIELD, "Current Attribute and New Attribute are not the same attribute")
     value = required_value(new)
     attribute_changes.check_client_attribute_change(obj, new.key, "M")
-    if ctx.version < V2_0:
-        index = new.index or 0
-    else:
-        index = instance_index(obj, new.key, current)
+    index = new.index if new.index is not None else instance_index(obj, new.key, current)
     attribute_changes.modify(obj, new.key, index, value, ctx.now)
     ctx.save(obj)
     shown = AttributeInstance(new.key, index, value)

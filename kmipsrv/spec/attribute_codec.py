@@ -257,7 +257,7 @@ class SpreadAttributes(Attributes):
 @dataclass(slots=True)
 class AttributeInstance:
     """One attribute in an Add, Modify, Set, Adjust or Delete Attribute: 1.x Attribute; 2.x the content of Current or New
-    Attribute. `index` is None where the message gives none."""
+    Attribute. `index` is None in 2.x, which names an instance by its value."""
 
     key: Key
     index: int | None
@@ -275,7 +275,8 @@ class AttributeInstance:
         if kind != STRUCTURE:
             raise KmipError(Cause.INVALID_DATA_TYPE, f"{tag_name(tag)} is not a structure")
         if version < V2_0:
-            return cls(*_read_1x(value, version))
+            key, index, content = _read_1x(value, version)
+            return cls(key, index or 0, content)  # "if omitted, then it SHALL be assumed to be 0" (1.4 §2.1.1)
         if len(value) != 1:
             raise KmipError(Cause.INVALID_FIELD, f"{tag_name(tag)} holds {len(value)} attributes instead of one")
         key, content = _read_2x(value[0], version)
@@ -296,6 +297,7 @@ class AttributeReferences:
 
     keys: list[Key]
     unknown: list[str]
+    index: int | None = None  # of the instance meant where no index is given: 0 in 1.x, all of them in 2.x
 
     @classmethod
     def tags(cls, row_tag: Tag, version: Version) -> Sequence[int]:
@@ -303,7 +305,7 @@ class AttributeReferences:
 
     @classmethod
     def read_items(cls, items: list[Item], version: Version) -> Self:
-        references = cls([], [])
+        references = cls([], [], 0 if version < V2_0 else None)
         for tag, kind, value in items:
             if version < V2_0:
                 if kind != TEXT_STRING:

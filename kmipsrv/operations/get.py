@@ -1,0 +1,80 @@
+"""Get (KMIP 2.1 §6.1.19)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+from kmipsrv.domain.grant import Purpose
+from kmipsrv.domain.managed_object import Flag, ManagedObject
+from kmipsrv.errors import Cause, KmipError
+from kmipsrv.operations._context import Context
+from kmipsrv.operations._key_material import converted
+from kmipsrv.operations._registry import operation
+from kmipsrv.spec.enums import KeyCompressionType, KeyFormatType, KeyWrapType, ObjectType, Operation
+from kmipsrv.spec.objects import AnyObject, decode_object
+from kmipsrv.spec.schema import structure
+from kmipsrv.spec.structures import KeyWrappingSpecification
+from kmipsrv.spec.tags import Tag
+from kmipsrv.spec.types import Identifier, since, wire
+from kmipsrv.spec.versions import V1_4
+
+
+@structure
+class GetRequest:
+    unique_identifier: Identifier | None = None
+    key_format_type: KeyFormatType | None = None
+    key_wrap_type: Annotated[KeyWrapType | None, since(V1_4)] = None
+    key_compression_type: KeyCompressionType | None = None
+    key_wrapping_specification: KeyWrappingSpecification | None = None
+
+
+@structure
+class GetResponse:
+    object_type: ObjectType
+    unique_identifier: Identifier
+    managed_object: Annotated[AnyObject, wire(Tag.SYMMETRIC_KEY)]
+
+
+@operation(Operation.GET)
+def get(ctx: Context, request: GetRequest) -> GetResponse:
+    obj = ctx.object(request.unique_identifier)
+    shown = (
+        AnyObject(obj.object_type, obj.attributes)
+        if obj.object_type is ObjectType.TEMPLATE
+        else exported(ctx, obj, request)
+    )
+    return GetResponse(object_type=obj.object_type, unique_identifier=obj.unique_identifier, managed_object=shown)
+
+
+def exported(ctx: Context, obj: ManagedObject, request: GetRequest) -> AnyObject:
+    """The object as the client asks for it: format, compression, wrapping. Raises KmipError."""
+    kind, wrapping = obj.object_type, request.key_wrapping_specification
+    obj.require_alive(ctx.now)
+    if not obj.flag(Flag.EXTRACTABLE):
+        raise KmipError(Cause.NOT_EXTRACTABLE, "the object is not Extractable")
+    if obj.flag(Flag.SENSITIVE) and wrapping is None:
+        # "If True then […] SHALL NOT be retrieved in plaintext" (2.1 §4.55).
+        raise KmipError(Cause.SENSITIVE, "the object is Sensitive: it leaves wrapped or not at all")
+    encoded = ctx.open(obj, Purpose.EXPORT)
+    plain = request.key_format_type is None and request.key_compression_type is None and request.key_wrap_type is None
+    if plain and wrapping is None and kind is not ObjectType.SPLIT_KEY:
+        return AnyObject(kind, encoded)  # what was sealed is what is sent
+    body = decode_object(encoded)
+    if not hasattr(body, "key_block"):
+        if request.key_format_type is not None or request.key_compression_type is not None:
+            raise KmipError(Cause.KEY_FORMAT_TYPE_NOT_SUPPORTED, f"a {kind.text} has no Key Format Type")
+        if wrapping is not None:
+            raise KmipError(Cause.ILLEGAL_OPERATION, f"a {kind.text} cannot be wrapped")
+        return AnyObject(kind, body)
+    domain = obj.attributes.get(Tag.CRYPTOGRAPHIC_DOMAIN_PARAMETERS)
+    block = converted(
+        kind,
+        body.key_block,
+        request.key_format_type,
+        request.key_compression_type,
+        domain.recommended_curve if domain is not None else None,
+    )
+    if wrapping is not None or request.key_wrap_type is not None:
+        raise KmipError(Cause.FEATURE_NOT_SUPPORTED, "keys are not wrapped by this server")
+    return AnyObject(kind, replace(body, key_block=block))

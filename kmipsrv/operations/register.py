@@ -1,0 +1,152 @@
+"""Register (KMIP 2.1 §6.1.43)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Any
+
+from kmipsrv.crypto import formats, keygen
+from kmipsrv.domain.creation import NewObject, check_client_attributes, seal_body, set_algorithm
+from kmipsrv.errors import Cause, KmipError
+from kmipsrv.operations._context import Context
+from kmipsrv.operations._key_material import material_of
+from kmipsrv.operations._registry import operation
+from kmipsrv.operations._storage_masks import check_storage_masks
+from kmipsrv.spec.attribute_bag import AttributeBag
+from kmipsrv.spec.attribute_codec import Attributes, SpreadAttributes
+from kmipsrv.spec.enums import CryptographicUsageMask, LinkType, ObjectType, Operation, UniqueIdentifier
+from kmipsrv.spec.objects import AnyObject, KeyBlock
+from kmipsrv.spec.schema import structure
+from kmipsrv.spec.structures import Link, ProtectionStorageMasks
+from kmipsrv.spec.tags import Tag
+from kmipsrv.spec.types import Identifier, since, wire
+from kmipsrv.spec.versions import V1_0, V1_4, V2_0, Version
+from kmipsrv.ttlv.codec import BYTE_STRING, STRUCTURE, Item
+
+_PAIR_TYPES = (ObjectType.PRIVATE_KEY, ObjectType.PUBLIC_KEY)
+
+
+@structure
+class RegisterRequest:
+    object_type: ObjectType
+    attributes: Annotated[Attributes | None, wire(Tag.TEMPLATE_ATTRIBUTE, V1_0, V1_4), wire(Tag.ATTRIBUTES, V2_0)] = (
+        None
+    )
+    managed_object: Annotated[AnyObject | None, wire(Tag.SYMMETRIC_KEY)] = None
+    protection_storage_masks: Annotated[ProtectionStorageMasks | None, since(V2_0)] = None
+
+
+@structure
+class RegisterResponse:
+    unique_identifier: Identifier
+
+
+@operation(Operation.REGISTER)
+def register(ctx: Context, request: RegisterRequest) -> RegisterResponse:
+    kind, given = request.object_type, request.managed_object
+    if given is None:
+        raise KmipError(Cause.MISSING_DATA, "the object is missing")
+    if given.kind is not kind:
+        raise KmipError(Cause.INVALID_FIELD, f"the object is not a {kind.text}")
+    check_storage_masks(ctx.settings, request.protection_storage_masks)
+    bag = ctx.requested(request.attributes)
+    new = NewObject(kind, bag, ctx.settings)
+    if kind is ObjectType.TEMPLATE:
+        bag.update(given.body)
+        if Tag.NAME not in bag:
+            raise KmipError(Cause.INVALID_FIELD, "a Template has a Name")
+    else:
+        describe(new, given.body, ctx.version)
+    check_client_attributes(bag, kind, ctx.settings)
+    obj = ctx.insert(new)
+    ctx.remember(UniqueIdentifier.REGISTER, obj.unique_identifier)
+    return RegisterResponse(unique_identifier=obj.unique_identifier)
+
+
+def describe(new: NewObject, body: Any, version: Version) -> None:
+    """Complete a new object from the body that a client gave: its seal, and what the material says of itself.
+
+    Raises KmipError for material that contradicts itself or the attributes."""
+    block: KeyBlock | None = getattr(body, "key_block", None)
+    if block is not None:
+        block = _settled_block(new, block, version)
+        body = replace(body, key_block=block)
+        _describe_key(new, block)
+    elif new.object_type is ObjectType.CERTIFICATE:
+        describe_certificate(new, body)
+    elif new.object_type is ObjectType.OPAQUE_OBJECT:
+        new.server.set(Tag.OPAQUE_DATA_TYPE, body.opaque_data_type)
+    seal_body(new, body)
+
+
+def _settled_block(new: NewObject, block: KeyBlock, version: Version) -> KeyBlock:
+    """The Key Block without the attributes that its Key Value may carry; they become the object's."""
+    if block.key_value is None:
+        # "Key Value […] MAY be omitted […] if the Key Value Location attribute is given" (1.2 §2.1.3).
+        if Tag.KEY_VALUE_LOCATION not in new.attributes:
+            raise KmipError(Cause.INVALID_FIELD, "neither Key Value nor Key Value Location is given")
+        new.server.set(Tag.KEY_VALUE_PRESENT, False)
+        return block
+    kind, fields = block.key_value
+    if kind == BYTE_STRING:
+        if block.key_wrapping_data is None:
+            raise KmipError(Cause.INVALID_FIELD, "an encoded Key Value without Key Wrapping Data")
+        information = block.key_wrapping_data.encryption_key_information
+        if information is not None and isinstance(information.unique_identifier, str):
+            link = Link(link_type=LinkType.WRAPPING_KEY_LINK, linked_object_identifier=information.unique_identifier)
+            new.attributes.add(Tag.LINK, link)
+        return block
+    if kind != STRUCTURE:
+        raise KmipError(Cause.INVALID_DATA_TYPE, "Key Value is neither a structure nor a Byte String")
+    material: list[Item] = [item for item in fields if item[0] == Tag.KEY_MATERIAL]
+    rest = [item for item in fields if item[0] != Tag.KEY_MATERIAL]
+    if rest:
+        inner = SpreadAttributes.read_items(rest, version)
+        for key in inner:
+            if key not in new.attributes:
+                new.attributes.update(_only(inner, key))
+    return replace(block, key_value=(STRUCTURE, material))
+
+
+def _only(bag: AttributeBag, key: Any) -> AttributeBag:
+    one = AttributeBag()
+    for index, value in bag.instances(key):
+        one.add(key, value, index)
+    return one
+
+
+def _describe_key(new: NewObject, block: KeyBlock) -> None:
+    """Cryptographic Algorithm and Length: of the Key Block, else of the material, else of the attributes."""
+    kind, bag = new.object_type, new.attributes
+    if (block.cryptographic_algorithm is None) != (
+        block.cryptographic_length is None
+    ) and kind is not ObjectType.SECRET_DATA:
+        raise KmipError(Cause.INVALID_FIELD, "Cryptographic Algorithm and Cryptographic Length are given together")
+    set_algorithm(new, block.cryptographic_algorithm, block.cryptographic_length)
+    if Tag.CRYPTOGRAPHIC_USAGE_MASK not in bag:
+        # libmongocrypt and others leave it out for Secret Data; an object always has one (2.1 §4.17).
+        bag.set(Tag.CRYPTOGRAPHIC_USAGE_MASK, CryptographicUsageMask(0))
+    if block.key_wrapping_data is not None or block.key_value is None:
+        return
+    material = material_of(block)
+    if kind in _PAIR_TYPES:
+        found = formats.describe(kind, block.key_format_type, material)
+        if found is not None:
+            set_algorithm(new, found.algorithm, found.length)
+            if block.cryptographic_length is not None and block.cryptographic_length != found.length:
+                raise KmipError(Cause.INVALID_FIELD, "Cryptographic Length is not that of the material")
+    elif kind is ObjectType.SYMMETRIC_KEY:
+        octets = formats.symmetric_bytes(material)
+        algorithm = block.cryptographic_algorithm or bag.get(Tag.CRYPTOGRAPHIC_ALGORITHM)
+        length = block.cryptographic_length or bag.get(Tag.CRYPTOGRAPHIC_LENGTH)
+        if algorithm is not None and length is not None:
+            keygen.check_symmetric(algorithm, length, octets)
+        else:
+            set_algorithm(new, None, keygen.symmetric_length(algorithm, octets))
+    elif kind is ObjectType.SECRET_DATA and isinstance(material, bytes):
+        new.server.set(Tag.CRYPTOGRAPHIC_LENGTH, block.cryptographic_length or 8 * len(material))
+
+
+def describe_certificate(new: NewObject, body: Any) -> None:
+    new.server.set(Tag.CERTIFICATE_TYPE, body.certificate_type)
+    new.server.set(Tag.CERTIFICATE_LENGTH, len(body.certificate_value))
