@@ -15,7 +15,7 @@ from kmipsrv.domain.ports import Gate, Keyring, Work
 from kmipsrv.domain.settings import Settings
 from kmipsrv.engine.call import Call
 from kmipsrv.engine.ports import Authenticator
-from kmipsrv.errors import Cause, KmipError
+from kmipsrv.errors import Cause, KmipError, StoreUnavailable
 from kmipsrv.operations._context import Context
 from kmipsrv.operations._registry import OPERATIONS
 from kmipsrv.spec.enums import AsynchronousIndicator, BatchErrorContinuationOption, Operation, ResultStatus
@@ -79,11 +79,13 @@ class Dispatcher:
             header, items = request_parts(message, version)
             self._check_header(header, len(items), version, now)
             context = self._context(work, call, header, version, now)
+            return self._process(context, call, header, items)
+        except StoreUnavailable:
+            raise
         except KmipError as error:
             return failure(error, version, now)
         except Exception:
             return failure(self._internal_error(), version, now)
-        return self._process(context, call, header, items)
 
     # ------------------------------------------------------------------------------------------------------ header
 
@@ -181,13 +183,13 @@ class Dispatcher:
             with ctx.work.savepoint():
                 response = row.handler(ctx, request)
                 answer.response_payload = STRUCTURE, [] if response is None else unbind(response, ctx.version)
+        except StoreUnavailable:
+            raise  # the transaction is undone and with it the whole group: its connections are closed
         except KmipError as error:
             if error.__cause__ is not None:
                 logger.info("%s failed: %s", ctx.operation and ctx.operation.text, error, exc_info=error.__cause__)
             return _failed(error, answer, ctx.version)
-        except Exception as error:
-            if getattr(error, "breaks_transaction", False):
-                raise  # nothing of this group can be committed: the connections are closed
+        except Exception:
             return _failed(self._internal_error(), answer, ctx.version)
         return answer
 

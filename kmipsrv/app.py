@@ -1,0 +1,191 @@
+"""The composition root: Config -> Engine -> server. The only file that knows everybody.
+
+One process per worker: store and token are opened after the fork (`_worker`), sockets and TLS context before it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from sqlalchemy.engine import make_url
+
+from kmipsrv import __version__
+from kmipsrv.config import Address, Config
+from kmipsrv.domain.ports import Store
+from kmipsrv.domain.settings import Settings
+from kmipsrv.engine.engine import Engine
+from kmipsrv.engine.ports import CertificateOnly
+from kmipsrv.errors import ConfigError
+from kmipsrv.identity.certificate import Identities, TrustDomain
+from kmipsrv.keyring.envelope import Envelope
+from kmipsrv.keyring.provision import KeyringSettings, open_keyring
+from kmipsrv.release.gate import Gate
+from kmipsrv.server import serve as edge
+from kmipsrv.server.limits import Limits
+from kmipsrv.server.listener import Door
+from kmipsrv.server.tls import CIPHERS, Trust, trust
+from kmipsrv.server.workers import Supervisor
+from kmipsrv.store.sqlite import SQLiteStore
+
+logger = logging.getLogger(__name__)
+
+CHECK_RECORD = "check"  # the kind of the record that tells the right master key from a wrong one
+
+
+def open_store(config: Config) -> Store:
+    """The object store of the configuration. Raises ConfigError."""
+
+    url = make_url(config.database_url)
+    if url.get_backend_name() == "sqlite":
+        return SQLiteStore(Path(url.database or ""))
+    raise ConfigError(f"database.url: {url.get_backend_name()} is not supported: use sqlite:///FILE")
+
+
+def open_engine(config: Config) -> Engine:
+    """The engine with its real adapters, for one process. Raises ConfigError for a wrong master key, among others."""
+    store = open_store(config)
+    keyring = open_keyring(keyring_settings(config))
+    verify_master_key(store, keyring)
+    return Engine(
+        store=store,
+        keyring=keyring,
+        gate=Gate(),
+        settings=settings(config),
+        authenticator=CertificateOnly(),
+        clock=time.time,
+        random=os.urandom,
+    )
+
+
+def verify_master_key(store: Store, keyring: Envelope) -> None:
+    """A store opens only with the master key that sealed it: an ordinary sealed record of known content tells.
+
+    The first start writes the record. Raises ConfigError."""
+    with store.work() as work:
+        record = work.read(CHECK_RECORD, "master key")
+        if record is None:
+            work.write(CHECK_RECORD, "master key", keyring.check_record())
+            return
+    keyring.verify_check(record)
+
+
+def keyring_settings(config: Config) -> KeyringSettings:
+    token = config.token
+    return KeyringSettings(
+        module=token.module_path(),
+        token_label=token.label,
+        key_label=token.key_label,
+        pin_file=token.pin_path(),
+        counter_file=token.seal_counter,
+        mechanism=token.mechanism,
+        softhsm2_conf=token.softhsm2_conf,
+    )
+
+
+def settings(config: Config) -> Settings:
+    limits = config.limits
+    return Settings(
+        vendor_identification=config.server_information.vendor_identification,
+        server_version=__version__,
+        time_stamp_skew=config.time_stamp_skew,
+        batch_items=limits.batch_items,
+        locate_items=limits.locate_items,
+        attribute_instances=limits.attribute_instances,
+        lease_time=config.lease_time,
+        maximum_rsa_bits=limits.rsa_bits,
+        maximum_dh_bits=limits.rsa_bits,
+        maximum_pbkdf2_iterations=limits.pbkdf2_iterations,
+        maximum_random_bytes=limits.rng_bytes,
+        maximum_split_key_parts=limits.split_key_parts,
+        maximum_streams=limits.streams,
+        allow_legacy_algorithms=config.cryptography.allow_legacy,
+        interop=config.interop,
+    )
+
+
+def edge_limits(config: Config) -> Limits:
+    limits = config.limits
+    return Limits(
+        connections=limits.connections,
+        connections_per_client=limits.connections_per_client,
+        handshakes_per_address=limits.handshakes_per_address,
+        message=limits.message_size,
+        handshake=limits.handshake_timeout,
+        read=limits.read_timeout,
+        write=limits.write_timeout,
+        idle=limits.idle_timeout,
+        drain=limits.drain_timeout,
+    )
+
+
+def make_trust(config: Config) -> Trust:
+    """Certificates and CAs, read anew at every call. Raises ConfigError."""
+    tls = config.tls
+    try:
+        domains = [TrustDomain(ca.domain, ca.file.read_bytes(), ca.tenant or "") for ca in tls.client_ca]
+    except OSError as error:
+        raise ConfigError(f"tls.client_ca: {error.filename} cannot be read: {error.strerror}") from error
+    owners = {(rule.domain, name): rule.owner for rule in config.identities for name in rule.names}
+    try:
+        identities = Identities(domains, owners)
+    except ValueError as error:
+        raise ConfigError(f"tls.client_ca: {error}") from error
+    made = trust(tls.certificate, tls.key, identities, tls.ciphers or CIPHERS)
+    if tls.min_version == "1.3":
+        made.context.minimum_version = ssl.TLSVersion.TLSv1_3
+    made.context.num_tickets = tls.session_tickets if tls.resumption else 0
+    if not tls.resumption:
+        made.context.options |= ssl.OP_NO_TICKET
+    return made
+
+
+def serve(
+    config: Config,
+    *,
+    ready: Callable[[Sequence[tuple[str, Address]]], None] = lambda doors: None,
+    stopping: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve until SIGTERM or SIGINT. `ready` is called with the open doors once connections are accepted.
+
+    Raises ConfigError for anything that keeps the server from starting."""
+    trusted = make_trust(config)
+    doors = [Door(edge.bind(config.listen.host, config.listen.port))]
+    opened = [("KMIP over TLS", _bound(doors[0]))]
+    if config.https is not None:
+        raise ConfigError("https: this version serves KMIP over TLS only: take the setting out")
+
+    def worker(up: Callable[[], None], lifeline: int | None) -> None:
+        engine = open_engine(config)
+        try:
+            edge.run(
+                edge.serve(
+                    doors,
+                    trusted,
+                    edge_limits(config),
+                    engine.answer,
+                    prepare=engine.prepare,
+                    ready=up,
+                    reload=lambda: make_trust(config),
+                    lifeline=lifeline,
+                )
+            )
+        finally:
+            engine.store.close()
+
+    if config.workers == 1:
+        worker(lambda: ready(opened), None)
+    else:
+        sockets = [door.socket for door in doors]
+        grace = config.limits.drain_timeout + 5
+        Supervisor(config.workers, worker, sockets, lambda: ready(opened), grace).run()
+    stopping()
+
+
+def _bound(door: Door) -> Address:
+    host, port = door.socket.getsockname()[:2]
+    return Address(host, port)
