@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from kmipsrv.release.canonical import Json, dumps
@@ -45,43 +46,50 @@ def policy_implies(one: Policy, other: Policy) -> bool:
         one.use >= other.use
         and one.immutable >= other.immutable
         and all(_condition_implies(name, one.conditions, operand) for name, operand in other.conditions.items())
-        and _Implication().holds(one.tree, other.tree)
+        and _Implication().holds(_formula(one.tree), _formula(other.tree))
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Formula:
+    """A node without its authority, which is one more child of an allOf: what is left is plain logic over atoms."""
+
+    kind: str
+    children: tuple[_Formula | Leaf | str, ...]
+
+
+def _formula(part: Part) -> _Formula | Leaf:
+    if isinstance(part, Leaf):
+        return part
+    inner = _Formula(part.kind, tuple(_formula(child) for child in part.children))
+    return inner if part.authority is None else _Formula("allOf", (part.authority, inner))
+
+
 class _Implication:
-    """Implication between parts of two trees, each pair of places looked at once."""
+    """Implication between two formulas without negation; each pair of places is looked at once."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[int, int], bool] = {}
 
-    def holds(self, one: Part, other: Part) -> bool:
+    def holds(self, one: _Formula | Leaf | str, other: _Formula | Leaf | str) -> bool:
         key = (id(one), id(other))
         if key not in self._known:
             self._known[key] = self._decide(one, other)
         return self._known[key]
 
-    def _decide(self, one: Part, other: Part) -> bool:
-        if isinstance(other, Node) and other.authority is not None and not _speaks_for(one, other.authority):
-            # Under its own authority, or in each branch of an anyOf; otherwise nobody has asked for it.
-            return isinstance(one, Node) and self._from(one, other)
-        if isinstance(other, Node) and other.kind == "allOf":
+    def _decide(self, one: _Formula | Leaf | str, other: _Formula | Leaf | str) -> bool:
+        # The first two rules lose nothing; the last two choose, and there something may be missed.
+        if isinstance(other, _Formula) and other.kind == "allOf":
             return all(self.holds(one, child) for child in other.children)
-        if isinstance(one, Node) and one.kind == "anyOf" and self._from(one, other):
+        if isinstance(one, _Formula) and one.kind == "anyOf":
+            return all(self.holds(child, other) for child in one.children)
+        if isinstance(other, _Formula) and any(self.holds(one, child) for child in other.children):
             return True
-        if isinstance(other, Node) and any(self.holds(one, child) for child in other.children):
-            return True
-        if isinstance(one, Node):
-            return self._from(one, other)
-        return isinstance(other, Leaf) and _leaf_implies(one, other)
-
-    def _from(self, one: Node, other: Part) -> bool:
-        quantifier: Callable[[Iterator[bool]], bool] = all if one.kind == "anyOf" else any
-        return quantifier(self.holds(child, other) for child in one.children)
-
-
-def _speaks_for(part: Part, authority: str) -> bool:
-    return isinstance(part, Node) and part.authority == authority
+        if isinstance(one, _Formula):
+            return any(self.holds(child, other) for child in one.children)
+        if isinstance(one, Leaf) and isinstance(other, Leaf):
+            return _leaf_implies(one, other)
+        return one == other  # authorities
 
 
 def _leaf_implies(one: Leaf, other: Leaf) -> bool:
