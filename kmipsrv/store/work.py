@@ -18,13 +18,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from sqlalchemy import Dialect, func, select
-from sqlalchemy.sql.expression import Executable
+from sqlalchemy import Dialect
 
 from kmipsrv.domain.ports import StoredObject
 from kmipsrv.domain.search import Expression
 from kmipsrv.errors import KmipError, StoreConflict, StoreUnavailable
-from kmipsrv.store.locate import INTEGERS, condition
+from kmipsrv.store.locate import INTEGERS, search
 from kmipsrv.store.statements import (
     Statements,
     changed_values,
@@ -32,7 +31,6 @@ from kmipsrv.store.statements import (
     index_values,
     inserted_values,
 )
-from kmipsrv.store.tables import objects
 
 IDLE, READING, WRITING, BROKEN = range(4)
 
@@ -149,24 +147,21 @@ class SqlWork:
 
     def locate(self, owner: str, where: Expression, offset: int, limit: int | None) -> tuple[int, list[str]]:
         """See `domain.ports.Work`."""
-        hits = condition(owner, where)
-        offset = min(max(offset, 0), INTEGERS[-1])
-        page = select(objects.c.unique_identifier).where(hits).order_by(*NEWEST_FIRST)
+        statements, values = search(self._database.dialect, owner, where)
+        values["offset"] = offset = min(max(offset, 0), INTEGERS[-1])
+        values["limit"] = INTEGERS[-1] if limit is None else min(limit, INTEGERS[-1])
         found: list[str] = []
-        if limit is None or limit > 0:
-            if limit is not None:
-                page = page.limit(min(limit, INTEGERS[-1]))
-            found = [row[0] for row in self._search(page.offset(offset) if offset else page)]
-            if (found or not offset) and (limit is None or len(found) < limit):
-                return offset + len(found), found
-        total = self._search(select(func.count()).select_from(objects).where(hits))
-        return total[0][0], found
+        if values["limit"] > 0:
+            found = [row[0] for row in self._read(statements.page.sql, statements.page.bind(values))]
+            if (found or not offset) and len(found) < values["limit"]:
+                return offset + len(found), found  # the last page tells how many there are
+        return self._read(statements.total.sql, statements.total.bind(values))[0][0], found
 
     def scan(self, owner: str, where: Expression) -> Iterator[StoredObject]:
         """See `domain.ports.Work`. Only keys are fetched at once, so that the caller may write between two objects."""
-        hits = condition(owner, where)
-        for (key,) in self._search(select(objects.c.id).where(hits).order_by(*NEWEST_FIRST)):
-            rows = self._read(self._statements.find_key, (key,))
+        statements, values = search(self._database.dialect, owner, where)
+        for parameters in self._read(statements.keys.sql, statements.keys.bind(values)):
+            rows = self._read(self._statements.find_key, parameters)
             if rows:
                 yield StoredObject(*rows[0])
 
@@ -216,11 +211,6 @@ class SqlWork:
                 rows = self._read(self._statements.interned, triple)
             number = self._interned[triple] = int(rows[0][0])
         return number
-
-    def _search(self, statement: Executable) -> list[Any]:
-        compiled = statement.compile(dialect=self._database.dialect)  # type: ignore[attr-defined]
-        values = compiled.construct_params()
-        return self._read(str(compiled), tuple(values[name] for name in compiled.positiontup))
 
     def _read(self, sql: str, parameters: Sequence[Any]) -> list[Any]:
         database = self._database
@@ -296,9 +286,6 @@ class SqlWork:
     def _conflict(self) -> KmipError:
         self.roll_back()
         return StoreConflict()
-
-
-NEWEST_FIRST: Final = (objects.c.initial_date.desc(), objects.c.id.desc())
 
 
 class _Savepoint:
