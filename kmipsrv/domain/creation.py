@@ -13,7 +13,7 @@ from kmipsrv.errors import Cause, KmipError
 from kmipsrv.spec.attribute_bag import AttributeBag
 from kmipsrv.spec.attributes import ATTRIBUTES, Key, key_name
 from kmipsrv.spec.enums import CryptographicAlgorithm as A
-from kmipsrv.spec.enums import HashingAlgorithm, KeyFormatType, ObjectType, RNGAlgorithm
+from kmipsrv.spec.enums import CryptographicUsageMask, HashingAlgorithm, KeyFormatType, ObjectType, RNGAlgorithm
 from kmipsrv.spec.objects import KeyBlock, encode_object, key_material
 from kmipsrv.spec.structures import Digest, RNGParameters, UsageLimits
 from kmipsrv.spec.tags import Tag
@@ -91,6 +91,35 @@ def check_dates(bag: AttributeBag) -> None:
             raise KmipError(Cause.INVALID_ATTRIBUTE_VALUE, f"{earlier.text} is after {later.text}")
 
 
+def combined(first: AttributeBag | None, second: AttributeBag | None) -> AttributeBag:
+    """The attributes of both. Of an attribute with one value `second` has the last word; of "multi-instance attributes, the
+    union of the values" (2.1 §6.1.9; 1.4 §2.2.6 for Templates) is kept."""
+    bag = AttributeBag()
+    if first is not None:
+        bag.update(first)
+    for key in second or ():
+        if isinstance(key, Tag) and not ATTRIBUTES[key].many:
+            bag.remove(key)
+        known = bag.values(key)
+        for value in (second or bag).values(key):
+            if value not in known:
+                bag.add(key, value)
+    return bag
+
+
+def check_quantum_safety(bag: AttributeBag) -> None:
+    """A client that wants a Quantum Safe object gets one or an error (2.1 §4.45; QS-M-2 shows the reason).
+
+    Symmetric keys count from 256 bits on (Grover's algorithm halves their strength), pairs if post-quantum."""
+    if not bag.get(Tag.QUANTUM_SAFE):
+        return
+    algorithm, length = bag.get(Tag.CRYPTOGRAPHIC_ALGORITHM), bag.get(Tag.CRYPTOGRAPHIC_LENGTH) or 0
+    if algorithm is None or algorithm.name.startswith(("ML_", "SLH_")):
+        return
+    if algorithm in _NOT_QUANTUM_SAFE or length < 256:
+        raise KmipError(Cause.GENERAL_FAILURE, "the object would not be Quantum Safe")
+
+
 @dataclass(slots=True)
 class NewObject:
     """An object about to exist: what the client asked for, what it is made of."""
@@ -111,6 +140,7 @@ class NewObject:
         if self.object_type is not ObjectType.TEMPLATE:
             self._complete(bag, now)
         bag.update(self.server)
+        check_quantum_safety(bag)
         bag.set(Tag.INITIAL_DATE, now)
         bag.set(Tag.LAST_CHANGE_DATE, now)
         stored = StoredObject(
@@ -131,6 +161,10 @@ class NewObject:
         bag.set(Tag.NEVER_EXTRACTABLE, not extractable)
         if Tag.FRESH not in bag:
             bag.set(Tag.FRESH, True)
+        if Tag.OBJECT_GROUP not in bag and self.settings.default_object_group:
+            bag.add(Tag.OBJECT_GROUP, self.settings.default_object_group)
+        if Tag.CRYPTOGRAPHIC_USAGE_MASK not in bag and self.object_type not in _WITHOUT_USAGE:
+            bag.set(Tag.CRYPTOGRAPHIC_USAGE_MASK, CryptographicUsageMask(0))
         if Tag.LEASE_TIME not in bag and self.settings.lease_time:
             bag.set(Tag.LEASE_TIME, self.settings.lease_time)
         bag.set(Tag.PROTECTION_STORAGE_MASK, self.settings.protection_storage_mask)
@@ -191,6 +225,8 @@ def set_algorithm(new: NewObject, algorithm: A | None, length: int | None) -> No
             new.server.set(tag, found)
 
 
+_NOT_QUANTUM_SAFE = frozenset((A.RSA, A.DSA, A.DH, A.EC, A.ECDSA, A.ECDH, A.ECMQV, A.ED25519, A.ED448))
+_WITHOUT_USAGE = frozenset((ObjectType.OPAQUE_OBJECT, ObjectType.CERTIFICATE_REQUEST))  # 2.1 §4.17
 _CURVE_ALGORITHMS = frozenset((A.EC, A.ECDSA, A.ECDH, A.ECMQV))
 
 

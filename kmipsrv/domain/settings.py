@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from kmipsrv.spec.enums import ProtectionStorageMask
 
@@ -27,6 +27,8 @@ class Settings:
     maximum_streams: int = 1000
     allow_legacy_algorithms: bool = False
     interop: bool = False
-    protection_storage_mask: ProtectionStorageMask = field(
-        default=ProtectionStorageMask.SOFTWARE | ProtectionStorageMask.ON_SYSTEM
-    )
+    default_object_group: str = ""  # what an object that names no Object Group belongs to
+    generated_groups: frozenset[str] = (
+        frozenset()
+    )  # groups in which Locate makes a fresh AES-256 key when there is none
+    protection_storage_mask: ProtectionStorageMask = ProtectionStorageMask.SOFTWARE

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from kmipsrv.domain.creation import NewObject, check_client_attributes
+from kmipsrv.domain.creation import NewObject, combined
 from kmipsrv.domain.grant import Purpose
 from kmipsrv.domain.identity import Identity
 from kmipsrv.domain.managed_object import Flag, ManagedObject
@@ -133,6 +133,12 @@ class Context:
             stored.sealed = self.keyring.reseal(stored.sealed, before, after)
         self.work.update(stored, index=True)
 
+    def served(self, obj: ManagedObject) -> None:
+        """The object goes to a client: it is not Fresh any longer (2.1 §4.24). Costs nothing the second time."""
+        if obj.flag(Flag.FRESH):
+            obj.attributes.set(Tag.FRESH, False)
+            self.work.update(obj.mirror(), index=False)
+
     def insert(self, new: NewObject, unique_identifier: str | None = None) -> ManagedObject:
         """Seal and store a new object of the caller's. Raises KmipError(NON_UNIQUE_NAME_ATTRIBUTE | …)."""
         obj = new.build(unique_identifier or self.new_identifier(), self.identity.owner, self.identity.tenant, self.now)
@@ -150,10 +156,8 @@ class Context:
         Raises KmipError when one of them is not a client's to set."""
         bag = AttributeBag()
         for name in attributes.templates if isinstance(attributes, Attributes) else ():
-            bag.update(self._template(name))
-        if attributes is not None:
-            bag.update(attributes)
-        return bag
+            bag = combined(bag, self._template(name))
+        return combined(bag, attributes)
 
     def _template(self, name: Name) -> AttributeBag:
         """The attributes that a 1.x Template bestows: all but its own Name and bookkeeping (1.4 §2.2.6)."""
@@ -171,6 +175,3 @@ class Context:
             ):
                 found.remove(key)
         return found
-
-
-__all__ = ["Context", "Flag", "Reference", "check_client_attributes"]

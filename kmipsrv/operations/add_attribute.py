@@ -38,7 +38,7 @@ def add_attribute(ctx: Context, request: AddAttributeRequest) -> AddAttributeRes
     value = required_value(new)
     index = attribute_changes.add(obj, new.key, value, ctx.settings, ctx.now)
     ctx.save(obj)
-    shown = AttributeInstance(new.key, index, value)
+    shown = AttributeInstance(new.key, index, dict(obj.attributes.instances(new.key))[index])
     return AddAttributeResponse(unique_identifier=obj.unique_identifier, attribute=shown)
 
 

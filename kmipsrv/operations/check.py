@@ -39,9 +39,9 @@ def check(ctx: Context, request: CheckRequest) -> CheckResponse:
             Cause.INCOMPATIBLE_CRYPTOGRAPHIC_USAGE_MASK, "the Cryptographic Usage Mask does not permit that"
         )
     limits: UsageLimits | None = obj.attributes.get(Tag.USAGE_LIMITS)
-    if request.usage_limits_count is not None and limits is not None:
-        if request.usage_limits_count > (limits.usage_limits_count or 0):
-            raise KmipError(Cause.USAGE_LIMIT_EXCEEDED, "the Usage Limits do not leave that much")
+    count = request.usage_limits_count
+    if count is not None and limits is not None and count > (limits.usage_limits_count or 0):
+        raise KmipError(Cause.USAGE_LIMIT_EXCEEDED, "the Usage Limits do not leave that much")
     lease = obj.attributes.get(Tag.LEASE_TIME, ctx.settings.lease_time)
     if request.lease_time is not None and request.lease_time > lease:
         raise KmipError(Cause.PERMISSION_DENIED, "no lease is granted for that long")

@@ -52,12 +52,12 @@ def create(ctx: Context, request: CreateRequest) -> CreateResponse:
 def _generate(ctx: Context, kind: ObjectType, bag: AttributeBag) -> SymmetricKey | SecretData:
     length = _required(bag, Tag.CRYPTOGRAPHIC_LENGTH)
     if kind is ObjectType.SECRET_DATA:
+        # A password of random octets, as TC-CREATE-SD-1 has it.
         if length % 8 or not 0 < length <= 8 * ctx.settings.maximum_random_bytes:
             raise KmipError(Cause.INVALID_ATTRIBUTE_VALUE, "Cryptographic Length is not that of any Secret Data")
-        block = KeyBlock(key_format_type=KeyFormatType.RAW, key_value=plain_key_value(ctx.random(length // 8)))
-        return SecretData(secret_data_type=SecretDataType.SEED, key_block=block)
+        block = KeyBlock(key_format_type=KeyFormatType.OPAQUE, key_value=plain_key_value(ctx.random(length // 8)))
+        return SecretData(secret_data_type=SecretDataType.PASSWORD, key_block=block)
     algorithm = _required(bag, Tag.CRYPTOGRAPHIC_ALGORITHM)
-    _required(bag, Tag.CRYPTOGRAPHIC_USAGE_MASK)
     return SymmetricKey(
         key_block=KeyBlock(
             key_format_type=KeyFormatType.RAW,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 from kmipsrv.crypto import formats, keygen
-from kmipsrv.domain.creation import NewObject, check_client_attributes, seal_body
+from kmipsrv.domain.creation import NewObject, check_client_attributes, combined, seal_body
 from kmipsrv.domain.settings import Settings
 from kmipsrv.errors import Cause, KmipError
 from kmipsrv.operations._context import Context
@@ -15,7 +15,6 @@ from kmipsrv.operations._registry import operation
 from kmipsrv.operations._storage_masks import check_storage_masks
 from kmipsrv.spec.attribute_bag import AttributeBag
 from kmipsrv.spec.attribute_codec import Attributes
-from kmipsrv.spec.attributes import ATTRIBUTES
 from kmipsrv.spec.enums import CryptographicAlgorithm, KeyFormatType, LinkType, ObjectType, Operation, UniqueIdentifier
 from kmipsrv.spec.objects import KeyBlock, PrivateKey, PublicKey
 from kmipsrv.spec.schema import structure
@@ -52,7 +51,7 @@ def prepare(settings: Settings, random: Callable[[int], bytes], request: CreateK
     parts = (request.common, request.private, request.public)
     if any(part is not None and part.templates for part in parts):
         return None
-    return generate(settings, merged(request.common, request.private), merged(request.common, request.public))
+    return generate(settings, combined(request.common, request.private), combined(request.common, request.public))
 
 
 @operation(Operation.CREATE_KEY_PAIR, prepare=prepare)
@@ -65,8 +64,8 @@ def create_key_pair(ctx: Context, request: CreateKeyPairRequest) -> CreateKeyPai
         ctx.settings, request.public_protection_storage_masks, Cause.PUBLIC_PROTECTION_STORAGE_UNAVAILABLE
     )
     common = ctx.requested(request.common)
-    private = merged(common, ctx.requested(request.private))
-    public = merged(common, ctx.requested(request.public))
+    private = combined(common, ctx.requested(request.private))
+    public = combined(common, ctx.requested(request.public))
     check_client_attributes(private, ObjectType.PRIVATE_KEY, ctx.settings)
     check_client_attributes(public, ObjectType.PUBLIC_KEY, ctx.settings)
     key = ctx.prepared or generate(ctx.settings, private, public)
@@ -75,21 +74,6 @@ def create_key_pair(ctx: Context, request: CreateKeyPairRequest) -> CreateKeyPai
     ctx.remember(UniqueIdentifier.CREATE_KEY_PAIR_PRIVATE_KEY, private_uid)
     ctx.remember(UniqueIdentifier.CREATE_KEY_PAIR, private_uid)
     return CreateKeyPairResponse(private_key_unique_identifier=private_uid, public_key_unique_identifier=public_uid)
-
-
-def merged(common: AttributeBag | None, own: AttributeBag | None) -> AttributeBag:
-    """A key's attributes: its own take precedence over the common ones; "for multi-instance attributes, the union"."""
-    bag = AttributeBag()
-    if common is not None:
-        bag.update(common)
-    for key in own or ():
-        row = ATTRIBUTES.get(key) if isinstance(key, Tag) else None
-        if row is not None and not row.many:
-            bag.remove(key)
-        for value in own.values(key) if own is not None else ():
-            if value not in bag.values(key):
-                bag.add(key, value)
-    return bag
 
 
 def generate(settings: Settings, private: AttributeBag, public: AttributeBag) -> Any:

@@ -44,6 +44,7 @@ def get(ctx: Context, request: GetRequest) -> GetResponse:
         if obj.object_type is ObjectType.TEMPLATE
         else exported(ctx, obj, request)
     )
+    ctx.served(obj)
     return GetResponse(object_type=obj.object_type, unique_identifier=obj.unique_identifier, managed_object=shown)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Annotated
 
-from kmipsrv.domain.managed_object import Flag, ManagedObject
-from kmipsrv.domain.matching import search
-from kmipsrv.domain.search import AllOf, Compare
+from kmipsrv.domain.managed_object import Flag
+from kmipsrv.domain.matching import Rest, search
+from kmipsrv.domain.search import AllOf, Compare, Expression
 from kmipsrv.errors import Cause, KmipError
 from kmipsrv.operations._context import Context
+from kmipsrv.operations._object_groups import all_found, group_of, make_fresh, next_member
 from kmipsrv.operations._registry import operation
 from kmipsrv.spec.enums import ObjectGroupMember, Operation, StorageStatusMask, UniqueIdentifier
 from kmipsrv.spec.schema import structure
@@ -17,6 +18,10 @@ from kmipsrv.spec.search_codec import SearchTerms
 from kmipsrv.spec.tags import Tag
 from kmipsrv.spec.types import Identifier, Integer, since, wire
 from kmipsrv.spec.versions import V1_0, V1_1, V1_3
+
+# 2.0 and later text and the 1.4 cases: "most recently created object first". 1.0-1.3 fix no order, and TC-OFFSET of 1.3
+# pages from the oldest on.
+OLDEST_FIRST = frozenset((V1_3,))
 
 
 @structure
@@ -43,18 +48,18 @@ def locate(ctx: Context, request: LocateRequest) -> LocateResponse:
         raise KmipError(Cause.INVALID_FIELD, "a negative number of items")
     ctx.placeholder = None
     where, rest = search(request.attributes, request.storage_status_mask, ctx.now)
-    if request.object_group_member is not None:
-        where = AllOf((where, _member(request)))
     limit = min(ctx.settings.locate_items, ctx.settings.locate_items if maximum is None else maximum)
-    if rest:
-        found = [
-            stored.unique_identifier
-            for stored in ctx.work.scan(ctx.identity.owner, where)
-            if all(holds(obj) for obj in (ManagedObject(stored),) for holds in rest)
-        ]
-        total, page = len(found), found[offset : offset + limit]
+    member = request.object_group_member
+    if member is ObjectGroupMember.GROUP_MEMBER_DEFAULT:
+        total, page = next_member(ctx, group_of(request), where, rest)
+    elif member is ObjectGroupMember.GROUP_MEMBER_FRESH:
+        group = group_of(request)
+        where = AllOf((where, Compare("flags", "mask", int(Flag.FRESH))))
+        total, page = _found(ctx, where, rest, offset, limit, oldest_first=True)
+        if not total and make_fresh(ctx, group):
+            total, page = _found(ctx, where, rest, offset, limit, oldest_first=True)
     else:
-        total, page = ctx.work.locate(ctx.identity.owner, where, offset, limit)
+        total, page = _found(ctx, where, rest, offset, limit, oldest_first=ctx.version in OLDEST_FIRST)
     # "If a single Unique Identifier is returned to the client, then the server SHALL copy [it] into the ID Placeholder";
     # "If [it] matches more than one object, and the Maximum Items value is omitted […] or […] larger than one, then the
     # server SHALL empty the ID Placeholder".
@@ -64,10 +69,18 @@ def locate(ctx: Context, request: LocateRequest) -> LocateResponse:
     return LocateResponse(located_items=total if counted else None, unique_identifier=list(page))
 
 
-def _member(request: LocateRequest) -> Compare:
-    """Object Group Member goes with an Object Group: its fresh objects (2.1 §11.33)."""
-    if all(term.key is not Tag.OBJECT_GROUP for term in request.attributes):
-        raise KmipError(Cause.INVALID_FIELD, "Object Group Member without an Object Group")
-    if request.object_group_member is ObjectGroupMember.GROUP_MEMBER_FRESH:
-        return Compare("flags", "mask", int(Flag.FRESH))
-    raise KmipError(Cause.FEATURE_NOT_SUPPORTED, "no default member of an Object Group is defined")
+def _found(
+    ctx: Context, where: Expression, rest: list[Rest], offset: int, limit: int, *, oldest_first: bool
+) -> tuple[int, list[str]]:
+    """-> (number of hits, those within offset and limit)."""
+    owner = ctx.identity.owner
+    if rest:
+        found = all_found(ctx, where, rest)
+        found = found[::-1] if oldest_first else found
+        return len(found), found[offset : offset + limit]
+    if not oldest_first:
+        return ctx.work.locate(owner, where, offset, limit)
+    total, _ = ctx.work.locate(owner, where, 0, 0)
+    count = max(0, min(limit, total - offset))
+    _, page = ctx.work.locate(owner, where, max(0, total - offset - count), count)
+    return total, page[::-1]

@@ -45,7 +45,7 @@ class SearchTerms(list[Term]):
             if tag == Tag.ATTRIBUTES:
                 if len(items) > 1:
                     raise KmipError(Cause.INVALID_MESSAGE, "Attributes is given more than once")
-                terms += [_term_2x(item, version) for item in value]
+                terms.extend(_term_2x(item, version) for item in value)
             elif tag == Tag.TEMPLATE_ATTRIBUTE:  # FortiOS wraps its attributes so
                 terms += [
                     _term_1x(fields, version) for inner, inner_kind, fields in value if _attribute(inner, inner_kind)
