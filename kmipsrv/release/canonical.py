@@ -6,8 +6,8 @@ depth. `dumps` writes the canonical form: members sorted by UTF-16 code units (R
 ECMAScript's JSON.stringify does (§3.2.2.2), numbers as ECMAScript's Number::toString does (§3.2.2.3).
 
 One deliberate difference: integers read here stay exact Python integers, because evidence carries 64-bit counters.
-`dumps` refuses those that a double cannot hold exactly (RFC 8785 §3.2.2.3 knows doubles only), so nothing is ever
-rounded in silence.
+`dumps` refuses those whose digits a double would not keep (RFC 8785 §3.2.2.3 knows doubles only), so nothing is
+ever rounded in silence.
 """
 
 from __future__ import annotations
@@ -106,8 +106,8 @@ def _write(value: Json) -> str:
     if value is None:
         return "null"
     if isinstance(value, int):
-        if abs(value) > MAX_SAFE_INTEGER:
-            raise NotJson("an integer beyond 2^53-1 has no canonical form; write it as a string")
+        if abs(value) > MAX_SAFE_INTEGER and (value.bit_length() > 1023 or _float(float(value)) != str(value)):
+            raise NotJson("an integer that a double does not hold has no canonical form; write it as a string")
         return str(value)
     return _float(value)
 

@@ -104,7 +104,7 @@ class Finding:
 
 # --- claim paths --------------------------------------------------------------------------------------------------
 
-_POINTER_INDEX = re.compile(r"0|[1-9][0-9]{0,5}\Z")
+_POINTER_INDEX = re.compile(r"(?:0|[1-9][0-9]{0,5})\Z")  # RFC 6901 §4: no leading zeros
 
 
 def resolve(path: str, claims: Mapping[str, Json]) -> list[Json]:
