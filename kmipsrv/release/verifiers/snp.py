@@ -2,10 +2,10 @@
 
 1. structure   1184 bytes, version 2 to 5, signature algorithm 1 (ECDSA P-384 with SHA-384), nothing after r and s.
 2. signing-key The report names VCEK or VLEK as its signing key; a certificate of that kind, for this chip, is at hand.
-3. chain       That certificate leads over AMD's ASK (or ASVK) to an anchor at `now`.
-4. product     The processor that the report names (version 3 on) is of the product line that the certificate names.
-5. tcb         The certificate was issued for exactly the TCB version that the report states (REPORTED_TCB).
-6. signature   The certificate's key signed the bytes 0 to 0x29F.
+3. signature   The certificate's key signed the bytes 0 to 0x29F.
+4. chain       That certificate leads over AMD's ASK (or ASVK) to an anchor at `now`.
+5. product     The processor that the report names (version 3 on) is of the product line that the certificate names.
+6. tcb         The certificate was issued for exactly the TCB version that the report states (REPORTED_TCB).
 7. nonce       REPORT_DATA is the nonce, where one is given.
 
 VCEK: Versioned Chip Endorsement Key Certificate and KDS Interface Specification, AMD 57230, §3.1 (extensions).
@@ -130,14 +130,12 @@ def verify_report(
     kind = SIGNING_KEYS.get(report.flags >> 2 & 0b111)  # 2.
     if kind is None:
         raise Refused("signing-key", "the report is not signed by a VCEK or VLEK")
-    leaf = _endorsement_key(report, kind, leaves)
-    path = build_path(leaf, endorsements.certificates, endorsements.roots, now, endorsements.crls)  # 3.
-    product = _product(report, leaf)  # 4.
-    layout = TCB_LAYOUTS[product]
-    for component, offset in layout.items():  # 5.
+    leaf = _signer(evidence, _candidates(report, kind, leaves))  # 3.
+    path = build_path(leaf, endorsements.certificates, endorsements.roots, now, endorsements.crls)  # 4.
+    product = _product(report, leaf)  # 5.
+    for component, offset in TCB_LAYOUTS[product].items():  # 6.
         if _spl(leaf, component) != report.reported_tcb[offset]:
             raise Refused("tcb", "the certificate was issued for another TCB version than the report states")
-    _verify_signature(evidence, leaf)  # 6.
     return report, {**path_claims(path), **_claims(report, leaf, kind, product)}
 
 
@@ -155,21 +153,16 @@ def parse(evidence: bytes) -> Report:
     return report
 
 
-def _endorsement_key(report: Report, kind: str, leaves: Iterable[Certificate]) -> Certificate:
-    """The one certificate of this kind that can belong to the report. A wrong one could only fail later."""
+def _candidates(report: Report, kind: str, leaves: Iterable[Certificate]) -> list[Certificate]:
+    """Step 2: the certificates that can belong to the report. A chip has one VCEK for each TCB version, a provider one
+    VLEK for each product line and TCB version."""
     of_kind = [leaf for leaf in leaves if leaf.common_name == f"SEV-{kind.upper()}" and not leaf.is_ca][:_MAX_LEAVES]
     if not of_kind:
         raise Refused("signing-key", f"no {kind.upper()} certificate has been given")
     fitting = [leaf for leaf in of_kind if kind == "vlek" or _is_for_chip(leaf, report.chip_id)]
     if not fitting:
         raise Refused("signing-key", "the VCEK certificates are for other chips")
-    # A chip has one VCEK for each TCB version, a provider one VLEK for each.
-    for leaf in fitting:
-        name = _product_name(leaf)
-        layout = TCB_LAYOUTS.get(name)
-        if layout and all(_spl(leaf, component) == report.reported_tcb[at] for component, at in layout.items()):
-            return leaf
-    return fitting[0]
+    return fitting
 
 
 def _is_for_chip(leaf: Certificate, chip_id: bytes) -> bool:
@@ -218,16 +211,21 @@ def _octets(raw: bytes) -> bytes:
     return raw
 
 
-def _verify_signature(evidence: bytes, leaf: Certificate) -> None:
-    key = leaf.public_key
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
-        raise Refused("signature", "the endorsement key is not a P-384 key")
+def _signer(evidence: bytes, candidates: Iterable[Certificate]) -> Certificate:
+    """Step 3: the one of the candidates whose key made the signature. Raises Refused("signature")."""
     r = int.from_bytes(evidence[SIGNED_SIZE : SIGNED_SIZE + _COMPONENT], "little")
     s = int.from_bytes(evidence[SIGNED_SIZE + _COMPONENT : SIGNED_SIZE + 2 * _COMPONENT], "little")
-    try:
-        key.verify(encode_dss_signature(r, s), evidence[:SIGNED_SIZE], ec.ECDSA(hashes.SHA384()))
-    except InvalidSignature as error:
-        raise Refused("signature", "the report's signature does not verify") from error
+    signature, signed = encode_dss_signature(r, s), evidence[:SIGNED_SIZE]
+    for candidate in candidates:
+        key = candidate.public_key
+        if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
+            continue
+        try:
+            key.verify(signature, signed, ec.ECDSA(hashes.SHA384()))
+        except InvalidSignature:
+            continue
+        return candidate
+    raise Refused("signature", "the report's signature does not verify")
 
 
 def _claims(report: Report, leaf: Certificate, kind: str, product: str) -> dict[str, Json]:
