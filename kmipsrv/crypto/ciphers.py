@@ -315,9 +315,28 @@ class _Whole:
         return self._run(data)
 
 
-def needs_iv(algorithm: CryptographicAlgorithm, parameters: Parameters) -> bool:
-    """Whether an IV/Counter/Nonce belongs to this algorithm and mode."""
-    return _row(algorithm, parameters)[0].iv != 0
+def block_cipher(algorithm: CryptographicAlgorithm, key: bytes, *, allow_legacy: bool = True) -> BlockCipherAlgorithm:
+    """The library's block cipher under a key, for MACs and key derivation. Unsupported where there is none."""
+    row = _BLOCK.get(algorithm)
+    if row is None:
+        raise unsupported(f"{algorithm.text} is not a block cipher of this server")
+    if row.legacy and not allow_legacy:
+        raise unsupported(f"{algorithm.text} is a legacy algorithm that this server's policy does not allow")
+    with map_errors("set up the cipher", Cause.BAD_CRYPTOGRAPHIC_PARAMETERS):
+        return row.make(key)
+
+
+def iv_bytes(algorithm: CryptographicAlgorithm, parameters: Parameters) -> int:
+    """The bytes of IV/Counter/Nonce that this algorithm and mode have by default; 0: none."""
+    row, block = _row(algorithm, parameters)
+    return block.size if row.iv < 0 and block is not None else row.iv
+
+
+def tag_bytes(algorithm: CryptographicAlgorithm, parameters: Parameters) -> int:
+    """The bytes of Authenticated Encryption Tag that these parameters make; 0: none."""
+    if not _row(algorithm, parameters)[0].tag:
+        return 0
+    return parameters.tag_length if parameters.tag_length is not None else 16
 
 
 def _row(algorithm: CryptographicAlgorithm, parameters: Parameters) -> tuple[_Mode, _Block | None]:

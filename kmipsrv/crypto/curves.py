@@ -1,4 +1,4 @@
-"""The named elliptic curves: Recommended Curve (KMIP 2.1 §11.41) to length, kind and the library's curve."""
+"""The named elliptic curves: Recommended Curve (KMIP 2.1 §11.45) to length, kind and the library's curve."""
 
 from __future__ import annotations
 

@@ -62,15 +62,15 @@ class map_errors:  # noqa: N801 - reads as a verb: `with map_errors("decrypt"):`
 
 
 def unsupported(message: str) -> KmipError:
-    """Valid in the specification, not served here (KMIP 2.1 §11.48 Unsupported Cryptographic Parameters)."""
+    """Valid in the specification, not served here (KMIP 2.1 §11.46 Unsupported Cryptographic Parameters)."""
     return KmipError(Cause.UNSUPPORTED_CRYPTOGRAPHIC_PARAMETERS, message)
 
 
 def bad(message: str) -> KmipError:
-    """The parameters contradict each other, the key or the data (KMIP 2.1 §11.48 Bad Cryptographic Parameters)."""
+    """The parameters contradict each other, the key or the data (KMIP 2.1 §11.46 Bad Cryptographic Parameters)."""
     return KmipError(Cause.BAD_CRYPTOGRAPHIC_PARAMETERS, message)
 
 
 def failure(message: str) -> KmipError:
-    """The operation itself failed (KMIP 2.1 §11.48 Cryptographic Failure)."""
+    """The operation itself failed (KMIP 2.1 §11.46 Cryptographic Failure)."""
     return KmipError(Cause.CRYPTOGRAPHIC_FAILURE, message)

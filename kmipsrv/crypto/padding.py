@@ -1,4 +1,4 @@
-"""Padding Methods of block ciphers (KMIP 2.1 §11.34): what is appended for a count of bytes, how much the end holds.
+"""Padding Methods of block ciphers (KMIP 2.1 §11.37): what is appended for a count of bytes, how much the end holds.
 
 PKCS5: RFC 8018 §6.1.1, extended to blocks of any size (RFC 5652 §6.3). ANSI X9.23: zeros, then the length. ISO 10126:
 random bytes, then the length. SSL3: RFC 6101 §5.2.3.2: the last byte counts the padding before it. Zeros: to the next

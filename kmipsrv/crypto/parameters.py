@@ -66,8 +66,13 @@ class Parameters:
         for name in _NAMES:
             if getattr(self, name) is not None and name not in used and name != "key_role_type":
                 raise unsupported(f"{name.replace('_', ' ')} has no meaning for this {purpose} operation")
-        if self.key_role_type is not None and self.key_role_type not in ROLES[purpose]:
-            raise bad(f"a key of role {self.key_role_type.text} is not for use by {purpose} operations")
+        check_role(purpose, self.key_role_type)
+
+
+def check_role(purpose: str, role: KeyRoleType | None) -> None:
+    """Refuse a key whose Key Role Type is not for `purpose`, a key of ROLES."""
+    if role is not None and role not in ROLES[purpose]:
+        raise bad(f"a key of role {role.text} is not for use by {purpose} operations")
 
 
 _NAMES: Final = tuple(f.name for f in fields(Parameters))
