@@ -139,6 +139,8 @@ class NewObject:
         bag.update(self.attributes)
         if self.object_type is not ObjectType.TEMPLATE:
             self._complete(bag, now)
+        elif self.settings.lease_time:
+            bag.set(Tag.LEASE_TIME, self.settings.lease_time)
         bag.update(self.server)
         check_quantum_safety(bag)
         bag.set(Tag.INITIAL_DATE, now)

@@ -14,8 +14,8 @@ from kmipsrv.domain.ports import Gate, Keyring, Work
 from kmipsrv.domain.settings import Settings
 from kmipsrv.errors import Cause, KmipError
 from kmipsrv.spec.attribute_bag import AttributeBag
-from kmipsrv.spec.attribute_codec import Attributes
-from kmipsrv.spec.enums import Operation, UniqueIdentifier
+from kmipsrv.spec.attribute_codec import Attributes, load
+from kmipsrv.spec.enums import ObjectType, Operation, UniqueIdentifier
 from kmipsrv.spec.objects import decode_object
 from kmipsrv.spec.structures import Name
 from kmipsrv.spec.tags import Tag
@@ -160,18 +160,13 @@ class Context:
         return combined(bag, attributes)
 
     def _template(self, name: Name) -> AttributeBag:
-        """The attributes that a 1.x Template bestows: all but its own Name and bookkeeping (1.4 §2.2.6)."""
+        """The attributes that a registered Template bestows on new objects (1.4 §2.2.6)."""
         uid = self.work.named(self.identity.owner, name.name_value)
-        if uid is None:
+        obj = None if uid is None else self.object(uid)
+        if obj is None or obj.object_type is not ObjectType.TEMPLATE:
             raise KmipError(Cause.OBJECT_NOT_FOUND, "no Template has this Name")
-        found = self.object(uid).attributes.copy()
-        for tag in (Tag.NAME, Tag.INITIAL_DATE, Tag.LAST_CHANGE_DATE, Tag.FRESH, Tag.LEASE_TIME, Tag.DESTROY_DATE):
-            found.remove(tag)
-        for key in list(found):
-            if isinstance(key, Tag) and key in (
-                Tag.ORIGINAL_CREATION_DATE,
-                Tag.ALWAYS_SENSITIVE,
-                Tag.NEVER_EXTRACTABLE,
-            ):
-                found.remove(key)
-        return found
+        return self.template_content(obj)
+
+    def template_content(self, obj: ManagedObject) -> AttributeBag:
+        """The content of a Template object, which is not the Template's own attributes."""
+        return load(self.open(obj, Purpose.EXPORT))

@@ -50,7 +50,7 @@ def delete_attribute(ctx: Context, request: DeleteAttributeRequest) -> DeleteAtt
 
 
 def _named(request: DeleteAttributeRequest) -> tuple[Key, int | None]:
-    """The attribute, and the index of its instance, that a request speaks of. Raises KmipError(MISSING_DATA | INVALID_ATTRIBUTE | INVALID_MESSAGE)."""
+    """-> (attribute, index of its instance). Raises KmipError(MISSING_DATA | ATTRIBUTE_NOT_FOUND | INVALID_MESSAGE)."""
     if request.current_attribute is not None:
         return request.current_attribute.key, None
     reference = request.attribute_reference

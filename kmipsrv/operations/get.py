@@ -40,7 +40,7 @@ class GetResponse:
 def get(ctx: Context, request: GetRequest) -> GetResponse:
     obj = ctx.object(request.unique_identifier)
     shown = (
-        AnyObject(obj.object_type, obj.attributes)
+        AnyObject(obj.object_type, ctx.template_content(obj))
         if obj.object_type is ObjectType.TEMPLATE
         else exported(ctx, obj, request)
     )

@@ -13,7 +13,7 @@ from kmipsrv.operations._key_material import material_of
 from kmipsrv.operations._registry import operation
 from kmipsrv.operations._storage_masks import check_storage_masks
 from kmipsrv.spec.attribute_bag import AttributeBag
-from kmipsrv.spec.attribute_codec import Attributes, SpreadAttributes
+from kmipsrv.spec.attribute_codec import Attributes, SpreadAttributes, dump
 from kmipsrv.spec.enums import CryptographicUsageMask, LinkType, ObjectType, Operation, UniqueIdentifier
 from kmipsrv.spec.objects import AnyObject, KeyBlock
 from kmipsrv.spec.schema import structure
@@ -52,9 +52,11 @@ def register(ctx: Context, request: RegisterRequest) -> RegisterResponse:
     bag = ctx.requested(request.attributes)
     new = NewObject(kind, bag, ctx.settings)
     if kind is ObjectType.TEMPLATE:
-        bag.update(given.body)
-        if Tag.NAME not in bag:
-            raise KmipError(Cause.INVALID_FIELD, "a Template has a Name")
+        if Tag.NAME in given.body or Tag.NAME not in bag:
+            # "a new Template object containing a Name attribute with the Template structure": Invalid Field (1.4 §11.4).
+            raise KmipError(Cause.INVALID_FIELD, "a Template's Name is given beside the Template, not in it")
+        check_client_attributes(given.body, kind, ctx.settings)
+        new.encoded = dump(given.body)
     else:
         describe(new, given.body, ctx.version)
     check_client_attributes(bag, kind, ctx.settings)

@@ -47,9 +47,9 @@ class SearchTerms(list[Term]):
                     raise KmipError(Cause.INVALID_MESSAGE, "Attributes is given more than once")
                 terms.extend(_term_2x(item, version) for item in value)
             elif tag == Tag.TEMPLATE_ATTRIBUTE:  # FortiOS wraps its attributes so
-                terms += [
+                terms.extend(
                     _term_1x(fields, version) for inner, inner_kind, fields in value if _attribute(inner, inner_kind)
-                ]
+                )
             else:
                 terms.append(_term_1x(value, version))
         return terms
