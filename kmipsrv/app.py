@@ -20,7 +20,7 @@ from kmipsrv.domain.ports import Store
 from kmipsrv.domain.settings import Settings
 from kmipsrv.engine.engine import Engine
 from kmipsrv.engine.ports import CertificateOnly
-from kmipsrv.errors import ConfigError
+from kmipsrv.errors import ConfigError, KmipError, TokenUnavailable
 from kmipsrv.identity.certificate import Identities, TrustDomain
 from kmipsrv.keyring.envelope import Envelope
 from kmipsrv.keyring.provision import KeyringSettings, open_keyring
@@ -71,7 +71,15 @@ def verify_master_key(store: Store, keyring: Envelope) -> None:
         if record is None:
             work.write(CHECK_RECORD, "master key", keyring.check_record())
             return
-    keyring.verify_check(record)
+    try:
+        keyring.verify_check(record)
+    except TokenUnavailable:
+        raise
+    except KmipError as error:
+        raise ConfigError(
+            "token: its master key is not the one that sealed the database; restore the token and the PIN that belong to "
+            "the database, or name another database"
+        ) from error
 
 
 def keyring_settings(config: Config) -> KeyringSettings:

@@ -24,8 +24,8 @@ from sqlalchemy import create_engine, make_url, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from kmipsrv.app import CHECK_RECORD, keyring_settings
 from kmipsrv.cli import certificates
-from kmipsrv.cli.token import keyring_settings
 from kmipsrv.config import Address, Config, load
 from kmipsrv.errors import ConfigError, KmipError
 from kmipsrv.keyring import provision
@@ -35,7 +35,6 @@ from kmipsrv.store.tables import records
 SOON: Final = timedelta(days=30)
 PROBE_TIMEOUT: Final = 5.0  # seconds
 SERVER, CLIENT = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
-CHECK_RECORD: Final = "check"  # the kind under which the keyring's check record lies in the store
 PURPOSES: Final = {SERVER: "serverAuth", CLIENT: "clientAuth"}
 
 
@@ -227,7 +226,7 @@ def token(config: Config, _now: datetime) -> Findings:
 def _token(config: Config, record: bytes | None) -> Findings:
     """What the keyring finds; with a check record, only what it says about that."""
     try:
-        found = provision.check(keyring_settings(config.token), record)
+        found = provision.check(keyring_settings(config), record)
     except (ConfigError, KmipError) as error:
         yield Finding(Level.ERROR, "token", str(error))
         return

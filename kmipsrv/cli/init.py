@@ -21,6 +21,7 @@ import yaml
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from kmipsrv.cli import certificates, files
+from kmipsrv.cli.main import program
 from kmipsrv.config import Config, load, load_yaml, read
 from kmipsrv.errors import ConfigError
 from kmipsrv.keyring import provision
@@ -66,7 +67,7 @@ def init(directory: Path, overlay: Path | None, hosts: tuple[str, ...]) -> int:
         text = HEADER + yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
         files.write(directory / FILE, text.encode())
     click.echo(f"init: made {directory / FILE}")
-    click.echo(f"init: done; serve it with: kmipsrv serve -c {directory / FILE}")
+    click.echo(f"init: done; serve it with: {program()} serve -c {directory / FILE}")
     return 0
 
 
@@ -115,7 +116,7 @@ def _look(directory: Path, overlay: Path | None) -> int:
     for path in [path for path in wanted if path is not None]:
         missing += not path.exists()
         click.echo(f"init: {'there already' if path.exists() else 'MISSING'}: {path}", err=not path.exists())
-    look = f"kmipsrv doctor -c {directory / FILE}"
+    look = f"{program()} doctor -c {directory / FILE}"
     if missing:
         click.echo(f"init: nothing was made or repaired; put back what is missing, see: {look}", err=True)
         return 1

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import shutil
 import sys
 import traceback
+from pathlib import Path
 from typing import Final
 
 import click
@@ -67,6 +69,12 @@ def kmipsrv(ctx: click.Context, show_traceback: bool) -> None:
     Exit codes: 0 it worked, 1 it failed, 2 the command line is wrong, 78 the configuration is wrong.
     """
     ctx.obj = show_traceback
+
+
+def program() -> str:
+    """What to type to get here again, for hints: `kmipsrv` if the shell finds it, or else its path."""
+    path = sys.argv[0]
+    return "kmipsrv" if Path(path).name != "kmipsrv" or shutil.which("kmipsrv") == path else path
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ import click
 
 from kmipsrv import __version__
 from kmipsrv.cli import process
+from kmipsrv.cli.main import program
 from kmipsrv.config import Address, Config, address, load
 
 
@@ -40,7 +41,7 @@ def serve(file: Path, listen: Address | None, https: Address | None) -> None:
 
     def stopping() -> None:
         process.notify("STOPPING=1")
-        click.echo("kmipsrv: stopping: answering what has been asked")
+        click.echo("kmipsrv: stopped")
 
     app.serve(config, ready=ready, stopping=stopping)
 
@@ -61,4 +62,4 @@ def greeting(config: Config, file: Path, doors: Sequence[tuple[str, Address]]) -
             f"                         key='{client.with_suffix('.key')}', ca='{authority}') as client:",
             "        print(client.locate())",
         ]
-    return [*lines, f"  another client: kmipsrv client-cert -c {file} NAME --out FOLDER"]
+    return [*lines, f"  another client: {program()} client-cert -c {file} NAME --out FOLDER"]

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from kmipsrv.app import CHECK_RECORD, keyring_settings
 from kmipsrv.cli import certificates
-from kmipsrv.cli.doctor import CHECK_RECORD, Finding, Level, examine
-from kmipsrv.cli.token import keyring_settings
+from kmipsrv.cli.doctor import Finding, Level, examine
 from kmipsrv.config import load
 from kmipsrv.keyring import provision
 from kmipsrv.store.migrate import HEAD
@@ -175,7 +175,7 @@ def test_the_database_is_looked_at(state: Path, made: Path) -> None:
 
 
 def test_a_database_that_another_token_sealed(state: Path, tmp_path: Path, kmipsrv: Runner) -> None:
-    record = provision.open_keyring(keyring_settings(load(state / "kmipsrv.yaml").token)).check_record()
+    record = provision.open_keyring(keyring_settings(load(state / "kmipsrv.yaml"))).check_record()
     store = SQLiteStore(state / "kmipsrv.db")
     with store.work() as work:
         work.write(CHECK_RECORD, "1", record)

@@ -12,8 +12,8 @@ import yaml
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from kmipsrv.app import keyring_settings
 from kmipsrv.cli.init import merged
-from kmipsrv.cli.token import keyring_settings
 from kmipsrv.config import load
 from kmipsrv.keyring import provision
 from tests.cli.conftest import Runner
@@ -53,7 +53,7 @@ def test_nobody_else_can_read_any_of_it(made: Path) -> None:
 
 
 def test_the_token_holds_a_master_key_that_works_and_cannot_leave(made: Path) -> None:
-    findings = provision.check(keyring_settings(load(made / "kmipsrv.yaml").token))
+    findings = provision.check(keyring_settings(load(made / "kmipsrv.yaml")))
     assert len(findings) == 4
     assert [finding for finding in findings if finding.trouble] == []  # an extractable key would be one
 

@@ -1,0 +1,161 @@
+"""`kmipsrv serve` as a process: a real client, signals, systemd, and every way in which it does not start."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from kmip import enums
+from kmip.pie.client import ProxyKmipClient
+
+from kmipsrv.cli.doctor import Level, examine
+from tests.cli.conftest import Runner
+from tests.cli.test_doctor import NOW, edit
+
+PROGRAM = "import sys; from kmipsrv.cli.main import run; sys.exit(run(sys.argv[1:]))"
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-c", PROGRAM, *(str(argument) for argument in arguments)]
+
+
+@pytest.fixture
+def state(tmp_path: Path, kmipsrv: Runner) -> Path:
+    directory = tmp_path / "state"
+    assert kmipsrv("init", directory).code == 0
+    return directory
+
+
+@contextmanager
+def serving(state: Path, *arguments: str, **environ: str) -> Iterator[tuple[subprocess.Popen[str], int, list[str]]]:
+    """The process, its port, and what it printed before it was ready."""
+    server = subprocess.Popen(
+        command("serve", "-c", state / "kmipsrv.yaml", "--listen", "127.0.0.1:0", *arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environ},
+    )
+    assert server.stdout is not None
+    try:
+        lines: list[str] = []
+        while "another client" not in (lines or [""])[-1]:
+            lines.append(server.stdout.readline())
+            assert lines[-1], server.communicate()
+        yield server, int(re.findall(r"KMIP over TLS on 127\.0\.0\.1:(\d+)", "".join(lines))[0]), lines
+    finally:
+        server.kill()
+        server.communicate()
+
+
+def client(state: Path, port: int) -> ProxyKmipClient:
+    certs = state / "certs"
+    return ProxyKmipClient(
+        hostname="127.0.0.1",
+        port=port,
+        cert=str(certs / "client.pem"),
+        key=str(certs / "client.key"),
+        ca=str(certs / "ca.pem"),
+        kmip_version=enums.KMIPVersion.KMIP_1_4,
+        config_file=os.devnull,
+    )
+
+
+def test_a_client_finds_its_key_again_after_a_restart(state: Path) -> None:
+    with serving(state) as (server, port, lines):
+        assert "".join(lines).startswith("kmipsrv 0.")
+        assert f"{state}/certs/client.pem" in "".join(lines)
+        with client(state, port) as connection:
+            uid = connection.create(enums.CryptographicAlgorithm.AES, 256)
+            key = connection.get(uid).value
+        server.send_signal(signal.SIGTERM)
+        out, _ = server.communicate(timeout=20)
+        assert server.returncode == 0
+        assert out.endswith("kmipsrv: stopped\n")
+    started = time.monotonic()
+    with serving(state) as (_, port, _):
+        assert time.monotonic() - started < 10  # on a machine that is busy with other tests; alone it is under a second
+        with client(state, port) as connection:
+            assert connection.get(uid).value == key
+
+
+def test_the_process_cannot_be_dumped(state: Path) -> None:
+    with serving(state) as (server, _, _):
+        limits = Path(f"/proc/{server.pid}/limits").read_text("utf-8")
+        assert re.search(r"Max core file size +0 +0 ", limits)
+        mode = next(path for path in state.glob("kmipsrv.db")).stat().st_mode
+        assert mode & 0o077 == 0
+
+
+def test_systemd_is_told_when_it_is_ready_and_when_it_stops(state: Path, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(20)
+        with serving(state, NOTIFY_SOCKET=str(tmp_path / "notify")) as (server, port, _):
+            assert systemd.recv(1000) == f"READY=1\nSTATUS=KMIP over TLS on 127.0.0.1:{port}".encode()
+            server.send_signal(signal.SIGTERM)
+            assert systemd.recv(1000) == b"STOPPING=1"
+            assert server.wait(20) == 0
+
+
+def test_doctor_knows_the_running_server(state: Path) -> None:
+    with serving(state) as (_, port, _):
+        edit(state, listen=f"127.0.0.1:{port}")
+        findings = list(examine(state / "kmipsrv.yaml", NOW))
+    assert [finding for finding in findings if finding.level is not Level.GOOD] == []
+    assert findings[-1].text == "this server is serving there"
+
+
+def fails(state: Path, *arguments: str) -> tuple[int, str]:
+    done = subprocess.run(
+        command("serve", "-c", state / "kmipsrv.yaml", *arguments),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert len(done.stderr.splitlines()) == 1
+    return done.returncode, done.stderr
+
+
+def test_a_taken_port_is_one_clear_line(state: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        code, line = fails(state, "--listen", f"127.0.0.1:{other.getsockname()[1]}")
+    assert code == 78
+    assert "Address already in use; stop what is there or choose another port" in line
+
+
+def test_another_token_than_the_databases_is_refused(state: Path, tmp_path: Path, kmipsrv: Runner) -> None:
+    with serving(state) as (server, _, _):
+        server.send_signal(signal.SIGTERM)  # so that nothing is left in the journal, which is not copied below
+        assert server.wait(20) == 0
+    other = tmp_path / "other"
+    assert kmipsrv("init", other).code == 0
+    shutil.copy(state / "kmipsrv.db", other)
+    code, line = fails(other, "--listen", "127.0.0.1:0")
+    assert code == 78
+    assert "its master key is not the one that sealed the database; restore the token" in line
+
+
+@pytest.mark.parametrize("lost", ["token/pin", "token/seals", "token/tokens", "certs/server.key", "certs/ca.pem"])
+def test_without_one_of_its_files_it_does_not_start(state: Path, lost: str) -> None:
+    (state / lost).rename(state / "elsewhere")
+    code, line = fails(state, "--listen", "127.0.0.1:0")
+    assert code == 78
+    assert line.startswith("kmipsrv: ")
+
+
+def test_a_wrong_address_is_a_wrong_command_line(state: Path, kmipsrv: Runner) -> None:
+    run = kmipsrv("serve", "-c", state / "kmipsrv.yaml", "--listen", "5696")
+    assert run.code == 2
+    assert "use HOST:PORT" in run.err
