@@ -116,7 +116,8 @@ def with_serial_zero(der: bytes, issuer_key: ec.EllipticCurvePrivateKey) -> byte
     number = parsed.serial_number.to_bytes(2)
     at = tbs.index(b"\x02\x02" + number)
     zero = tbs[:at] + b"\x02\x01\x00" + tbs[at + 4 :]
-    inner = sequence(zero[4:])  # the header of a certificate body of this size has four bytes
+    header = 2 + (zero[1] & 0x7F if zero[1] & 0x80 else 0)
+    inner = sequence(zero[header:])
     algorithm = parsed.signature_algorithm_oid
     assert algorithm == x509.SignatureAlgorithmOID.ECDSA_WITH_SHA384
     identifier = bytes.fromhex("300a06082a8648ce3d040303")
