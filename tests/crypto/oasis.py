@@ -122,6 +122,25 @@ def calls(shared: Path, *operations: str) -> Iterator[Call]:
                         yield Call(file.name, name, request, answer, [keys[uid] for uid in used])
 
 
+def length_of(payload: ET.Element) -> int:
+    """The Cryptographic Length that a request asks for, in either way of writing attributes."""
+    found = payload.find(".//CryptographicLength")
+    if found is not None:
+        return int(found.get("value", ""))
+    for attribute in payload.iter("Attribute"):
+        name, value = attribute.find("AttributeName"), attribute.find("AttributeValue")
+        if name is not None and name.get("value") == "Cryptographic Length" and value is not None:
+            return int(value.get("value", ""))
+    raise LookupError("Cryptographic Length")
+
+
+def last_material(file: Path) -> bytes | None:
+    """The last Key Material that a case's answers show."""
+    root = ET.fromstring(re.sub(r"(?m)^\s*#.*$", "", file.read_text()))
+    found = [m for answer in root.iter("ResponseMessage") for m in answer.iter("KeyMaterial")]
+    return _bytes(found[-1]) if found else None
+
+
 def _register(request: ET.Element, answer: ET.Element, keys: dict[str, Key]) -> None:
     uid = answer.find("ResponsePayload/UniqueIdentifier")
     material = _bytes(request.find(".//KeyMaterial"))
