@@ -1,10 +1,13 @@
-"""README.md says what the code says, and its links lead somewhere."""
+"""README.md says what the code says, links lead somewhere, and what is imported is installed."""
 
 from __future__ import annotations
 
+import ast
+import configparser
 import re
 import subprocess
 import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -61,3 +64,22 @@ def test_every_script_says_what_it_is_for(script: str) -> None:
     assert first.startswith("#!")
     assert second.startswith(("# ", '"""'))
     assert Path(ROOT / "scripts" / script).stat().st_mode & 0o111
+
+
+def test_what_the_server_imports_is_required() -> None:
+    """An import that only a developer's environment has would fail on a fresh machine."""
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    required = re.findall(r"^([A-Za-z0-9-]+)", config["options"]["install_requires"], re.MULTILINE)
+    provided = packages_distributions()
+    imported = set()
+    for path in (ROOT / "kmipsrv").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {name.name.split(".")[0] for name in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module is not None and not node.level:
+                imported.add(node.module.split(".")[0])
+    foreign = imported - set(sys.stdlib_module_names) - {"kmipsrv"}
+    assert {"cryptography", "sqlalchemy", "pkcs11"} <= foreign
+    for name in foreign:
+        assert {distribution.lower() for distribution in provided[name]} & {one.lower() for one in required}, name
