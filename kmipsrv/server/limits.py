@@ -1,10 +1,11 @@
-"""What a client may spend, and the counting of it.
+"""What a client may spend, and the counting of it. Times are seconds, sizes bytes.
 
-All bounds hold for one process: with several workers each has its own. Times are seconds, sizes bytes.
+`Limits.connections` holds for all workers together, the other bounds for each process.
 """
 
 from __future__ import annotations
 
+import mmap
 from collections import Counter
 from dataclasses import dataclass, fields
 
@@ -14,7 +15,7 @@ class Limits:
     """Raises ValueError, naming the field, for a bound that is not positive."""
 
     connections: int = 2048
-    "open at once, those that shake hands included; one more is closed as soon as it is accepted"
+    "open at once in all workers, those that shake hands included; one more is closed as soon as it is accepted"
     connections_per_client: int = 512
     "open at once by one owner"
     handshakes_per_address: int = 128
@@ -50,19 +51,55 @@ class LimitReached(Exception):
     """A client wants more than its share; the message says of what, for the log."""
 
 
-class Counters:
-    """How much is in use now. Belongs to the thread of the event loop."""
+class Shares:
+    """How many connections each worker has open, in memory that a fork shares. One process writes each number."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, workers: int = 1) -> None:
+        self._counts = memoryview(mmap.mmap(-1, 4 * workers)).cast("i")
+
+    def __getitem__(self, worker: int) -> int:
+        return self._counts[worker]
+
+    def __setitem__(self, worker: int, connections: int) -> None:
+        self._counts[worker] = connections
+
+    @property
+    def total(self) -> int:
+        return sum(self._counts)
+
+    @property
+    def least(self) -> int:
+        return min(self._counts)
+
+
+class Counters:
+    """How much is in use now. Belongs to the thread of the event loop. `worker`: whose share of `shares` is ours."""
+
+    def __init__(self, limits: Limits, shares: Shares | None = None, worker: int = 0) -> None:
         self.limits = limits
-        self.connections = 0
+        self._shares = shares or Shares()
+        self._worker = worker
         self.handshakes: Counter[str] = Counter()  # by address
         self.clients: Counter[str] = Counter()  # by owner
 
+    @property
+    def connections(self) -> int:
+        """Open connections of this process."""
+        return self._shares[self._worker]
+
+    @connections.setter
+    def connections(self, number: int) -> None:
+        self._shares[self._worker] = number
+
+    @property
+    def busier(self) -> bool:
+        """Whether another worker has fewer connections."""
+        return self.connections > self._shares.least
+
     def begin(self, address: str) -> Place:
         """Count a connection that has just been accepted. Raises LimitReached."""
-        if self.connections >= self.limits.connections:
-            raise LimitReached(f"{self.connections} connections are open")
+        if self._shares.total >= self.limits.connections:
+            raise LimitReached(f"{self._shares.total} connections are open")
         if self.handshakes[address] >= self.limits.handshakes_per_address:
             raise LimitReached(f"{self.handshakes[address]} handshakes of this address are unfinished")
         return Place(self, address)

@@ -21,7 +21,7 @@ from typing import Any, cast
 from kmipsrv.errors import ConfigError
 from kmipsrv.server.engine_thread import Answer, Prepare
 from kmipsrv.server.http import Bodies
-from kmipsrv.server.limits import Limits
+from kmipsrv.server.limits import Counters, Limits, Shares
 from kmipsrv.server.listener import Door, Server
 from kmipsrv.server.tls import Trust
 
@@ -69,6 +69,8 @@ async def serve(
     ready: Callable[[], None] = lambda: None,
     reload: Callable[[], Trust] | None = None,
     lifeline: int | None = None,
+    shares: Shares | None = None,
+    worker: int = 0,
     clock: Callable[[], float] = time.time,
 ) -> None:
     """Serve until a signal says stop. Must run in the main thread, which alone gets signals.
@@ -78,7 +80,7 @@ async def serve(
     drains too.
     """
     loop = asyncio.get_running_loop()
-    server = Server(doors, trust, limits, answer, prepare, bodies, clock)
+    server = Server(doors, trust, limits, answer, prepare, bodies, clock, Counters(limits, shares, worker))
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)

@@ -23,10 +23,13 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from kmipsrv.server.limits import Shares
+
 logger = logging.getLogger(__name__)
 
-Work = Callable[[Callable[[], None], int], None]
-"""What a worker does, after the fork: (ready, lifeline) -> None; it calls ready() once and returns when drained."""
+Work = Callable[[Callable[[], None], int, Shares, int], None]
+"""What a worker does, after the fork: (ready, lifeline, shares, worker) -> None, the arguments that `serve.serve`
+takes. It calls ready() once and returns when drained."""
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 _LONG_LIFE = 10.0  # seconds; who lived that long is started again at once
@@ -43,7 +46,8 @@ class _Worker:
 class Supervisor:
     """Runs `count` workers on `sockets`, which it closes when it stops.
 
-    `ready` is called once, when all workers serve. `grace`: seconds from SIGTERM until a worker still there is killed.
+    `ready` is called once, when all workers serve. `grace`: seconds from SIGTERM until a worker still there is
+    killed.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class Supervisor:
         self._due = dict.fromkeys(range(count), 0.0)  # when each missing worker is to be started
         self._quick_deaths = dict.fromkeys(range(count), 0)
         self._unready = set(range(count))  # who has never served
+        self._shares = Shares(count)
         self._kill_at = float("inf")
         self._status = 0
         self._selector = selectors.PollSelector()
@@ -111,19 +116,19 @@ class Supervisor:
         pid = os.fork()
         if pid == 0:
             os.close(reading)
-            self._child(writing, mask)
+            self._child(number, writing, mask)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.close(writing)
         self._workers[pid] = _Worker(number, time.monotonic(), reading)
         self._selector.register(reading, selectors.EVENT_READ)
 
-    def _child(self, writing: int, mask: Iterable[int]) -> None:
+    def _child(self, number: int, writing: int, mask: Iterable[int]) -> None:
         """The worker's whole life; does not return."""
         status = 1
         try:
             signal.set_wakeup_fd(-1)
-            for number in _SIGNALS:
-                signal.signal(number, signal.SIG_DFL)
+            for one in _SIGNALS:
+                signal.signal(one, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             for worker in self._workers.values():
                 os.close(worker.ready)
@@ -135,7 +140,7 @@ class Supervisor:
                 os.write(writing, b"\1")
                 os.close(writing)
 
-            self._work(ready, self._lifeline)
+            self._work(ready, self._lifeline, self._shares, number)
             status = 0
         except BaseException:
             logger.exception("a worker ends")
@@ -179,6 +184,7 @@ class Supervisor:
 
     def _ended(self, pid: int, code: int) -> None:
         worker = self._workers.pop(pid)
+        self._shares[worker.number] = 0  # its connections are gone with it
         if worker.ready in self._selector.get_map():
             self._selector.unregister(worker.ready)
         os.close(worker.ready)

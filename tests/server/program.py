@@ -16,7 +16,7 @@ from pathlib import Path
 
 from kmipsrv.engine.call import Call
 from kmipsrv.identity.certificate import Identities, TrustDomain
-from kmipsrv.server.limits import Limits
+from kmipsrv.server.limits import Limits, Shares
 from kmipsrv.server.listener import Door
 from kmipsrv.server.serve import bind, run, serve
 from kmipsrv.server.tls import Trust, trust
@@ -60,11 +60,23 @@ def main() -> int:
     certificates = read_trust(folder)
     limits = Limits(drain=3.0)
 
-    def work(ready: Callable[[], None], lifeline: int | None) -> None:
+    def work(ready: Callable[[], None], lifeline: int | None, shares: Shares | None = None, worker: int = 0) -> None:
         if arguments.fail:
             raise RuntimeError("no token")
         reload = functools.partial(read_trust, folder)
-        run(serve(doors, certificates, limits, answer, ready=ready, reload=reload, lifeline=lifeline))
+        run(
+            serve(
+                doors,
+                certificates,
+                limits,
+                answer,
+                ready=ready,
+                reload=reload,
+                lifeline=lifeline,
+                shares=shares,
+                worker=worker,
+            )
+        )
 
     say(f"port {listening.getsockname()[1]}")
     serving = functools.partial(say, "ready")

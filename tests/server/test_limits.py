@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from kmipsrv.server.limits import Counters, LimitReached, Limits
+from kmipsrv.server.limits import Counters, LimitReached, Limits, Shares
 from tests.server.harness import DEADLINE, Running, World, closed, exchange, request, response, running
 from tests.server.pki import Certified
 
@@ -40,6 +40,20 @@ def test_places_are_counted_and_given_back() -> None:
     for place in (first, second, third, first):
         place.release()
     assert (counters.connections, dict(counters.handshakes), dict(counters.clients)) == (0, {}, {})
+
+
+def test_connections_of_all_workers_are_counted_together() -> None:
+    shares = Shares(2)
+    limits = Limits(connections=3)
+    first, second = Counters(limits, shares, 0), Counters(limits, shares, 1)
+    places = [first.begin("a"), first.begin("a"), second.begin("a")]
+    assert (first.connections, second.connections, first.busier, second.busier) == (2, 1, True, False)
+    for one in (first, second):
+        with pytest.raises(LimitReached, match="3 connections"):
+            one.begin("a")
+    for place in places:
+        place.release()
+    assert (shares.total, shares.least, first.busier) == (0, 0, False)
 
 
 def test_two_hundred_connections_over_the_limit(world: World, alice: Certified) -> None:

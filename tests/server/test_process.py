@@ -10,7 +10,9 @@ import ssl
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -214,3 +216,22 @@ def test_sessions_are_resumed_at_every_worker(tmp_path: Path) -> None:
             return seen == workers
 
         until(resume)
+
+
+def test_a_burst_of_connections_is_shared_evenly(tmp_path: Path) -> None:
+    with program(tmp_path, "--workers", "2") as server:
+        assert server.line() == "ready"
+        raws = [socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE) for _ in range(64)]
+        clients = [server.context.wrap_socket(raw, server_hostname=HOST, do_handshake_on_connect=False) for raw in raws]
+        served: list[int] = []
+
+        def ask(client: ssl.SSLSocket) -> None:
+            client.do_handshake()
+            served.append(int(exchange(client, PID)[8:]))
+
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(ask, clients))
+        for client in clients:
+            client.close()
+        assert len(served) == 64
+        assert max(Counter(served).values()) <= 40
