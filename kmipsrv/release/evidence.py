@@ -22,7 +22,7 @@ from typing import cast
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
-from kmipsrv.release.canonical import Json
+from kmipsrv.release.canonical import MAX_SAFE_INTEGER, Json
 from kmipsrv.release.endorsements import Endorsements
 from kmipsrv.release.refusal import Refused
 from kmipsrv.release.text import decoded, from_base64
@@ -40,6 +40,7 @@ __all__ = [
     "epoch",
     "from_base64",
     "verify",
+    "whole",
 ]
 
 Claims = dict[str, Json]
@@ -145,6 +146,11 @@ def bound_nonce(expected: bytes | None, found: bytes) -> None:
     """The value in the signed part must be the nonce, at exactly its length; raises Refused."""
     if expected is not None and not hmac.compare_digest(expected, found):
         raise Refused("nonce", "the nonce is not the one in the evidence")
+
+
+def whole(value: int) -> int | str:
+    """A number as a claim: JSON's readers hold integers up to 2^53-1 exactly (RFC 7493 §2.2); larger ones are text, 0x…"""
+    return value if value <= MAX_SAFE_INTEGER else hex(value)
 
 
 def epoch(time: datetime.datetime) -> int:

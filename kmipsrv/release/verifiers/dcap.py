@@ -36,7 +36,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from kmipsrv.release.canonical import Json, loads
 from kmipsrv.release.endorsements import MAX_FILE, Endorsements, certificates_of_pem
-from kmipsrv.release.evidence import Claims, bound_nonce
+from kmipsrv.release.evidence import Claims, bound_nonce, whole
 from kmipsrv.release.refusal import Refused
 from kmipsrv.release.verifiers import der
 from kmipsrv.release.verifiers.certificate import Certificate
@@ -426,7 +426,7 @@ def _claims(quote: Quote, pck: Mapping[str, bytes]) -> dict[str, Json]:
             "debug": bool(flags & _SGX_DEBUG),
             "product_id": raw["isv_prod_id"],
             "svn": raw["isv_svn"],
-            "policy_bits": flags,
+            "policy_bits": whole(flags),
         }
     attributes = int.from_bytes(body["td_attributes"], "little")
     return claims | {
@@ -437,6 +437,6 @@ def _claims(quote: Quote, pck: Mapping[str, bytes]) -> dict[str, Json]:
         "host_data": body["mr_config_id"].hex(),
         "owner": body["mr_owner"].hex(),
         "rtmrs": {str(index): body[f"rtmr{index}"].hex() for index in range(4)},
-        "policy_bits": attributes,
+        "policy_bits": whole(attributes),
         "policy": {name: bool(attributes >> bit & 1) for name, bit in TD_ATTRIBUTES.items()},
     }

@@ -1,7 +1,7 @@
 """AWS Nitro Enclaves attestation documents ("Verifying the root of trust", AWS Nitro Enclaves User Guide; AWS NSM API).
 
 1. structure  An untagged COSE_Sign1 whose payload is the document: the fields of the guide's §3.1 with their types, sizes
-              and mandatory presence, and nothing twice.
+              and mandatory presence, and nothing twice. A NitroTPM's document has "nitrotpm_pcrs" for "pcrs".
 2. chain      The document's certificate leads over its CA bundle to an anchor at `now` (in AWS's bundle the root stands
               first; a root that stands in a document is never an anchor for that).
 3. signature  ES384 by that certificate's key.
@@ -13,7 +13,6 @@ The certificates of an enclave live about three hours: `now` must lie in them. A
 from __future__ import annotations
 
 import datetime
-import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -22,7 +21,8 @@ from kmipsrv.release.endorsements import Endorsements
 from kmipsrv.release.evidence import Claims, bound_nonce
 from kmipsrv.release.refusal import Refused
 from kmipsrv.release.verifiers import cose
-from kmipsrv.release.verifiers.certificate import Certificate, public_key_from_spki
+from kmipsrv.release.verifiers.certificate import Certificate
+from kmipsrv.release.verifiers.token_binding import bind_spki
 from kmipsrv.release.verifiers.x509chain import build_path, path_claims
 
 ES384: Final = -35
@@ -67,7 +67,7 @@ def _check_document(document: Any) -> tuple[Certificate, list[Certificate]]:
     demand(document.get("digest") == "SHA384", "digest")
     timestamp = document.get("timestamp")
     demand(type(timestamp) is int and 0 < timestamp < 1 << 53, "timestamp")
-    pcrs = document.get("pcrs")
+    pcrs = document.get("pcrs", document.get("nitrotpm_pcrs"))
     demand(isinstance(pcrs, Mapping) and 1 <= len(pcrs) <= 32, "pcrs")
     for index, value in pcrs.items():
         demand(type(index) is int and 0 <= index < 32, "pcrs")
@@ -86,9 +86,9 @@ def _check_document(document: Any) -> tuple[Certificate, list[Certificate]]:
 
 
 def _claims(document: Mapping[str, Any]) -> dict[str, Json]:
-    pcrs = {str(index): value.hex() for index, value in sorted(document["pcrs"].items())}
-    # "If the enclave is launched in debug mode, all PCRs are zeros" (the guide, "Debug mode")
-    zero = all(not any(document["pcrs"].get(index, b"")) for index in (0, 1, 2))
+    enclave = "pcrs" in document
+    values: Mapping[int, bytes] = document["pcrs" if enclave else "nitrotpm_pcrs"]
+    pcrs = {str(index): value.hex() for index, value in sorted(values.items())}
     raw: dict[str, Json] = {
         "module_id": document["module_id"],
         "digest": document["digest"],
@@ -99,27 +99,24 @@ def _claims(document: Mapping[str, Any]) -> dict[str, Json]:
         if document.get(name) is not None:
             raw[name] = document[name].hex()
     claims: dict[str, Json] = {
-        "tee": "nitro",
-        "measurement": pcrs.get("0", ""),
-        "debug": zero,
+        "tee": "nitro" if enclave else "nitrotpm",
         "pcrs": {"sha384": pcrs},
-        "module_id": document["module_id"],
-        "timestamp": document["timestamp"] // 1000,
+        "issued_at": document["timestamp"] // 1000,
         "raw": raw,
     }
-    if "8" in pcrs and any(document["pcrs"][8]):
-        claims["signer"] = pcrs["8"]
+    if enclave:
+        # "If the enclave is launched in debug mode, all PCRs are zeros" (the guide, "Debug mode")
+        claims["debug"] = not any(any(values.get(index, b"")) for index in (0, 1, 2))
+        if 0 in values:
+            claims["measurement"] = pcrs["0"]
+        if any(values.get(8, b"")):
+            claims["signer"] = pcrs["8"]
     if document.get("nonce") is not None:
         claims["nonce"] = document["nonce"].hex()
     if document.get("user_data") is not None:
         claims["user_data"] = document["user_data"].hex()
         claims["report_data"] = document["user_data"].hex()
-    if (public_key := document.get("public_key")) is not None:
-        try:
-            public_key_from_spki(public_key)
-        except ValueError:
-            pass  # any bytes may stand there; only a key can be released to
-        else:
-            claims["key_binding"] = public_key.hex()
-            claims["key_binding_sha256"] = hashlib.sha256(public_key).hexdigest()
+    # any bytes may stand there; only a key can be released to
+    if (binding := bind_spki(document.get("public_key") or b"", "public_key")) is not None:
+        claims["key_binding"] = binding
     return claims

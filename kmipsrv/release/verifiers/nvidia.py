@@ -7,8 +7,9 @@
               (TCG DICE TcbInfo/FWID extension, OID 2.23.133.5.4.1).
 5. nonce      The request's nonce is the nonce, where one is given, and the one that the evidence says it is for.
 
-Evidence is one report, binary or as text, or NVIDIA's JSON list [{"evidence", "certificate", "nonce"?, "arch"?}, ...]. In
-a list every device must verify; the claims above "devices" are those that all devices have in common.
+Evidence is one report, binary or as text, or NVIDIA's JSON list [{"evidence", "certificate", "nonce"?, "arch"?}, ...],
+bare or as the "evidence_list" of an object. In a list every device must verify; the claims beside "devices" are those
+that all devices have in common.
 
 What is not decided here, because it cannot be offline: whether the measurements are those of a released driver and VBIOS
 (reference values: a matter for the policy), and revocation beyond the CRLs among the endorsements.
@@ -112,7 +113,9 @@ def _read(evidence: bytes) -> list[Device]:
         return [Device(evidence)]
     try:
         value = loads(evidence, limit=MAX_EVIDENCE)
-        entries = value if isinstance(value, list) else [value]
+        if isinstance(value, dict):
+            value = value.get("evidence_list", [value])
+        entries = list(value)
         devices = [_device(entry) for entry in entries[: _MAX_DEVICES + 1]]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise Refused("structure", "not a list of device evidence") from error

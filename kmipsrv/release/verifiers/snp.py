@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from kmipsrv.release.canonical import Json
 from kmipsrv.release.endorsements import Endorsements
-from kmipsrv.release.evidence import Claims, bound_nonce
+from kmipsrv.release.evidence import Claims, bound_nonce, whole
 from kmipsrv.release.refusal import Refused
 from kmipsrv.release.verifiers import der
 from kmipsrv.release.verifiers.certificate import Certificate
@@ -48,7 +48,10 @@ _TCB_MILAN_GENOA = {"bootloader": 0, "tee": 1, "snp": 6, "microcode": 7}
 _TCB_TURIN = {"fmc": 0, "bootloader": 1, "tee": 2, "snp": 3, "microcode": 7}
 TCB_LAYOUTS: Final = {"Milan": _TCB_MILAN_GENOA, "Genoa": _TCB_MILAN_GENOA, "Turin": _TCB_TURIN}
 
-# CPUID family and model (the extended fields included) -> product line; Bergamo and Siena have Genoa's keys
+# What productName says -> product line. Siena and Bergamo have Genoa's keys.
+PRODUCTS: Final = {"Milan": "Milan", "Genoa": "Genoa", "Bergamo": "Genoa", "Siena": "Genoa", "Turin": "Turin"}
+
+# CPUID family and model (the extended fields included) -> product line
 _PROCESSORS = (
     (0x19, range(0x10), "Milan"),
     (0x19, range(0x10, 0x20), "Genoa"),
@@ -174,19 +177,19 @@ def _is_for_chip(leaf: Certificate, chip_id: bytes) -> bool:
     return chip_id == hardware_id.ljust(64, b"\0") or not any(chip_id)
 
 
-def _product_name(leaf: Certificate) -> str:
-    """productName is an IA5String such as "Milan-B0" in a VCEK and "Milan" in a VLEK."""
+def _product_line(leaf: Certificate) -> str:
+    """productName is an IA5String such as "Milan-B0" in a VCEK and "Milan" in a VLEK; "" for an unknown one."""
     raw = leaf.vendor_extensions.get(_PRODUCT_NAME, b"")
     try:
         raw = der.read_all(raw).value
     except ValueError:
         pass  # some certificates carry the bare string
-    return raw.decode("ascii", "replace").partition("-")[0]
+    return PRODUCTS.get(raw.decode("ascii", "replace").partition("-")[0], "")
 
 
 def _product(report: Report, leaf: Certificate) -> str:
-    product = _product_name(leaf)
-    if product not in TCB_LAYOUTS:
+    product = _product_line(leaf)
+    if not product:
         raise Refused("product", "the certificate names no product line that is known here")
     if report.version >= 3:
         family, model, _ = report.cpuid
@@ -249,11 +252,11 @@ def _claims(report: Report, leaf: Certificate, kind: str, product: str) -> dict[
     raw: dict[str, Json] = {
         "version": report.version,
         "guest_svn": report.guest_svn,
-        "policy": report.policy,
+        "policy": whole(report.policy),
         "family_id": report.family_id.hex(),
         "image_id": report.image_id.hex(),
         "vmpl": report.vmpl,
-        "platform_info": report.platform_info,
+        "platform_info": whole(report.platform_info),
         "flags": report.flags,
         "report_data": report.report_data.hex(),
         "measurement": report.measurement.hex(),
@@ -271,8 +274,8 @@ def _claims(report: Report, leaf: Certificate, kind: str, product: str) -> dict[
     if report.version >= 3:
         raw["cpuid"] = {"family": report.cpuid[0], "model": report.cpuid[1], "stepping": report.cpuid[2]}
     if report.version >= 5:
-        raw["launch_mitigation_vector"] = report.launch_mitigations
-        raw["current_mitigation_vector"] = report.current_mitigations
+        raw["launch_mitigation_vector"] = whole(report.launch_mitigations)
+        raw["current_mitigation_vector"] = whole(report.current_mitigations)
     if csp := leaf.vendor_extensions.get(_CSP_ID):
         raw["csp_id"] = (csp[2:] if csp[:1] in (b"\x16", b"\x0c") else csp).decode("ascii", "replace")
     claims: dict[str, Json] = {
@@ -286,7 +289,7 @@ def _claims(report: Report, leaf: Certificate, kind: str, product: str) -> dict[
         "svn": report.guest_svn,
         "vmpl": report.vmpl,
         "migratable": policy["migration_agent_allowed"],
-        "policy_bits": report.policy,
+        "policy_bits": whole(report.policy),
         "policy": policy,
         "platform": platform,
         "product": product,

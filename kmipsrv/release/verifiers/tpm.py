@@ -34,7 +34,7 @@ from cryptography.x509 import ExtendedKeyUsage, ExtensionNotFound
 
 from kmipsrv.release.canonical import Json, loads
 from kmipsrv.release.endorsements import Endorsements, certificates_of_pem
-from kmipsrv.release.evidence import MAX_EVIDENCE, Claims, bound_nonce
+from kmipsrv.release.evidence import MAX_EVIDENCE, Claims, bound_nonce, whole
 from kmipsrv.release.refusal import Refused
 from kmipsrv.release.text import decoded
 from kmipsrv.release.verifiers import protobuf
@@ -129,7 +129,7 @@ def verify(evidence: bytes, endorsements: Endorsements, now: datetime.datetime, 
         "report_data": attest.extra_data.hex(),
         **pcr_claims(attested),
         "attestation_key": hashlib.sha256(spki_of(key)).hexdigest(),
-        "versions": {"firmware": attest.firmware_version},
+        "versions": {"firmware": f"{attest.firmware_version:016x}"},
         "raw": attest_claims(attest),
     }
 
@@ -187,7 +187,7 @@ def _read_json(value: Json) -> tuple[list[Quote], PublicKey | None, list[Certifi
 
 
 def _read_attestation(evidence: bytes) -> tuple[list[Quote], PublicKey | None, list[Certificate]]:
-    """go-tpm-tools, proto/attest.proto: Attestation{1 ak_pub, 2 quotes, 10 ak_cert, 12 intermediate_certs} and
+    """go-tpm-tools, proto/attest.proto: Attestation{1 ak_pub, 2 quotes, 6 ak_cert, 7 intermediate_certs} and
     proto/tpm.proto: Quote{1 quote, 2 raw_sig, 3 pcrs}, PCRs{1 hash, 2 map<uint32, bytes>}."""
     message = protobuf.parse(evidence)
     quotes = []
@@ -203,7 +203,7 @@ def _read_attestation(evidence: bytes) -> tuple[list[Quote], PublicKey | None, l
     if not 1 <= len(quotes) <= len(BANKS):
         raise ValueError("no quote, or too many")
     raw = message.octets(1)
-    certificates = [Certificate(content) for content in (*message.octets(10), *message.octets(12)) if content]
+    certificates = [Certificate(content) for content in (*message.octets(6), *message.octets(7)) if content]
     return quotes, _key_of_public_area(raw[0]) if raw else None, certificates
 
 
@@ -416,11 +416,11 @@ def attest_claims(attest: Attest) -> dict[str, Json]:
     return {
         "qualified_signer": attest.qualified_signer.hex(),
         "extra_data": attest.extra_data.hex(),
-        "clock": attest.clock,
+        "clock": whole(attest.clock),
         "reset_count": attest.reset_count,
         "restart_count": attest.restart_count,
         "safe": attest.safe,
-        "firmware_version": attest.firmware_version,
+        "firmware_version": f"{attest.firmware_version:016x}",
         "selections": [{"bank": bank, "pcrs": list(indices)} for bank, indices in attest.selections],
         "pcr_digest": attest.pcr_digest.hex(),
     }

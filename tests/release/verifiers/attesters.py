@@ -385,9 +385,14 @@ def sign1(signer: ec.EllipticCurvePrivateKey, payload: bytes, *, algorithm: int 
 
 
 def make_nitro(
-    *, document: Mapping[str, Any] | None = None, algorithm: int = -35, payload: bytes | None = None, **leaf: Any
+    *,
+    document: Mapping[str, Any] | None = None,
+    without: Sequence[str] = (),
+    algorithm: int = -35,
+    payload: bytes | None = None,
+    **leaf: Any,
 ) -> Made:
-    """An attestation document; `document` replaces fields, None removes one."""
+    """An attestation document; `document` replaces fields, `without` removes them."""
     top, ca = "test.nitro-enclaves", "zonal"
     leaf_key = key("i-1234-enc", ec.SECP384R1 if algorithm == -35 else ec.SECP256R1)
     fields: dict[str, Any] = {
@@ -402,6 +407,8 @@ def make_nitro(
         "nonce": b"\x11" * 64,
     }
     fields |= document or {}
+    for absent in without:
+        del fields[absent]
     content = payload if payload is not None else cbor2.dumps(fields)
     return Made(sign1(leaf_key, content, algorithm=algorithm), (pem(root(top)),))
 

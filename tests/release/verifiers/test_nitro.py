@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import cbor2
@@ -18,9 +19,18 @@ def test_claims() -> None:
     assert claims["measurement"] == "01" * 48
     assert claims["debug"] is False
     assert claims["pcrs"]["sha384"]["3"] == "00" * 48
-    assert claims["timestamp"] == int(NOW.timestamp())
+    assert claims["issued_at"] == int(NOW.timestamp())
     assert claims["user_data"] == b"hello".hex()
     assert "key_binding" not in claims
+
+
+def test_a_document_of_a_nitro_tpm() -> None:
+    made = make_nitro(document={"nitrotpm_pcrs": {4: b"\x04" * 48, 7: b"\x07" * 48}}, without=["pcrs"])
+    claims = accepted("nitro", made)
+    assert claims["tee"] == "nitrotpm"
+    assert claims["pcrs"] == {"sha384": {"4": "04" * 48, "7": "07" * 48}}
+    assert "debug" not in claims
+    assert refused("nitro", make_nitro(without=["pcrs"])) == "structure"
 
 
 def test_debug_mode_is_pcrs_of_zeros() -> None:
@@ -33,7 +43,7 @@ def test_debug_mode_is_pcrs_of_zeros() -> None:
 @pytest.mark.parametrize("of", [rsa_key("recipient"), key("recipient", ec.SECP256R1)])
 def test_a_bound_key(of: Any) -> None:
     claims = accepted("nitro", make_nitro(document={"public_key": spki(of)}))
-    assert claims["key_binding"] == spki(of).hex()
+    assert claims["key_binding"] == {"spki": base64.b64encode(spki(of)).decode(), "source": "public_key"}
 
 
 @pytest.mark.parametrize("junk", [b"my super secret key", b"", spki(rsa_key("recipient"))[:-1]])

@@ -24,6 +24,7 @@ GENOA, TURIN = (0x19, 0x11, 1), (0x1A, 0x02, 1)
         {"product": "Genoa", "version": 3, "cpuid": GENOA},
         {"product": "Genoa", "version": 3, "cpuid": (0x19, 0xA0, 2)},
         {"product": "Genoa", "version": 3, "kind": "VLEK", "cpuid": GENOA},
+        {"product": "Genoa", "version": 3, "cpuid": GENOA, "extensions": {"1.3.6.1.4.1.3704.1.2": b"\x16\x08Siena-B1"}},
         {"product": "Turin", "version": 3, "cpuid": TURIN},
         {"product": "Turin", "version": 5, "cpuid": TURIN},
         {"product": "Turin", "version": 5, "kind": "VLEK", "cpuid": TURIN},
