@@ -26,7 +26,10 @@ def _address(_ctx: click.Context, _parameter: click.Parameter, value: str | None
 @click.option("--listen", metavar="HOST:PORT", callback=_address, help="Instead of the configuration's `listen`.")
 @click.option("--https", metavar="HOST:PORT", callback=_address, help="Instead of the configuration's `https`.")
 def serve(file: Path, listen: Address | None, https: Address | None) -> None:
-    """Serve KMIP until SIGTERM or SIGINT; requests that are being answered are answered first."""
+    """Serve KMIP until SIGTERM or SIGINT.
+
+    Requests that have been received are answered before it ends. SIGHUP reads the certificates again.
+    """
     config = load(file)
     config = dataclasses.replace(config, listen=listen or config.listen, https=https or config.https)
     process.harden()
