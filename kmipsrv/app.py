@@ -113,6 +113,7 @@ def settings(config: Config) -> Settings:
         maximum_streams=limits.streams,
         allow_legacy_algorithms=config.cryptography.allow_legacy,
         interop=config.interop,
+        https=config.https is not None,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kmipsrv.spec.enums import ProtectionStorageMask
+from kmipsrv.spec.enums import AttestationType, ProtectionStorageMask
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,8 @@ class Settings:
     maximum_streams: int = 1000
     allow_legacy_algorithms: bool = False
     interop: bool = False
+    https: bool = False  # whether the HTTPS door is open: the profiles that need it
+    attestation_types: tuple[AttestationType, ...] = ()  # what the release gate can verify, in KMIP's terms
     default_object_group: str = ""  # what an object that names no Object Group belongs to
     generated_groups: frozenset[str] = (
         frozenset()
