@@ -26,12 +26,13 @@ TOKENS: Final = frozenset(("ear", "maa", "gcp", "ita", "jwt"))
 """The types of evidence whose `raw` claims are those that an issuer names."""
 # fmt: off
 VOCABULARY: Final = frozenset((
-    "advisory_ids", "attestation_key", "chip_id", "collateral_expires", "collateral_issued", "debug",
+    "advisory_ids", "attestation_key", "chip_id", "collateral_expires", "collateral_issued", "debug", "devices",
     "endorsements_not_after", "endorsements_not_before", "evidence_type", "expires_at", "fmspc", "host_data",
-    "issued_at", "issuer", "key_binding", "measurement", "migratable", "nonce", "not_before", "owner", "pcrs",
-    "platform", "policy", "policy_bits", "ppid", "product", "product_id", "profile", "raw", "report_data",
-    "rtmrs", "secure_boot", "signer", "signing_key", "status", "svn", "tcb", "tcb_committed", "tcb_date",
-    "tcb_evaluation_data_number", "tcb_launch", "tcb_status", "tee", "trust_anchor", "versions", "vmpl",
+    "issued_at", "issuer", "key_binding", "lifecycle", "measurement", "measurements", "migratable", "nonce",
+    "not_before", "owner", "pcrs", "platform", "policy", "policy_bits", "ppid", "product", "product_id",
+    "profile", "raw", "report_data", "rtmrs", "secure_boot", "signer", "signing_key", "status", "svn", "tcb",
+    "tcb_committed", "tcb_date", "tcb_evaluation_data_number", "tcb_launch", "tcb_status", "tee",
+    "trust_anchor", "user_data", "versions", "vmpl",
 ))
 # fmt: on
 """The names of docs/attestation-claims.md: what our verifiers say, and nobody else."""

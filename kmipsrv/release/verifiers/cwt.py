@@ -1,6 +1,6 @@
 """CBOR Web Tokens (RFC 8392) in COSE_Sign1 (RFC 9052 §4.2), read as claims by their JSON names.
 
-1. structure   One CBOR item in its shortest encoding, no map key twice, nothing behind it, of bounded size and depth.
+1. structure   One CBOR item in its shortest encoding, no map key twice, nothing behind it, bounded (`cose.decode`).
 2. header      The protected header names an asymmetric algorithm of the list; no `crit`.
 3. key         As in `jws.py`: a public key that an operator gave.
 4. signature   It signed Signature1 (RFC 9052 §4.4).
@@ -19,6 +19,7 @@ import cbor2
 from kmipsrv.release.canonical import Json, NotJson, check
 from kmipsrv.release.endorsements import Endorsements
 from kmipsrv.release.refusal import Refused
+from kmipsrv.release.verifiers.cose import decode, parse_sign1
 from kmipsrv.release.verifiers.jws import (
     MAX_TOKEN,
     Token,
@@ -29,8 +30,6 @@ from kmipsrv.release.verifiers.jws import (
     thumbprint,
 )
 
-MAX_DEPTH: Final = 16
-COSE_SIGN1: Final = 18  # RFC 9052 §2
 CWT: Final = 61  # RFC 8392 §6
 
 # COSE algorithms (RFC 9053 §2, RFC 8230 §2) -> the names they have in JOSE
@@ -43,7 +42,7 @@ _ALGORITHMS: Final = {
     -38: "PS384",
     -39: "PS512",
 }
-_ALG, _CRIT, _KID = 1, 2, 4  # RFC 9052 §3.1
+_KID: Final = 4  # RFC 9052 §3.1
 
 # labels -> names: RFC 8392 §4, RFC 8747 §3, RFC 9711 §4, draft-ietf-rats-ear
 _CLAIMS: Final[Mapping[Json, str]] = {
@@ -88,73 +87,60 @@ def verify_cwt(token: bytes, endorsements: Endorsements, now: datetime.datetime)
     """Steps 1 to 6. Raises Refused."""
     if len(token) > MAX_TOKEN:
         raise Refused("size", f"more than {MAX_TOKEN} bytes")
-    item = _read(token, "structure")  # 1.
-    for tag in (CWT, COSE_SIGN1):
-        if isinstance(item, cbor2.CBORTag) and item.tag == tag:
+    try:
+        item = decode(token)  # 1.
+        if isinstance(item, cbor2.CBORTag) and item.tag == CWT:
             item = item.value
-    match item:
-        case [bytes(protected), dict(unprotected), bytes(payload), bytes(signature)]:
-            pass
-        case _:
-            raise Refused("structure", "not a COSE_Sign1")
-    header = _read(protected, "header")  # 2.
-    if not isinstance(header, dict) or _CRIT in header or _ALG in unprotected:
-        raise Refused("header", "a header that is not understood")
-    label = header.get(_ALG)
-    algorithm = _ALGORITHMS.get(label) if isinstance(label, int) else None
+        message = parse_sign1(item)  # 2.
+        header = decode(message.protected)
+        unprotected = (item.value if isinstance(item, cbor2.CBORTag) else item)[1]
+    except ValueError as error:
+        raise Refused("structure", str(error)) from None
+    algorithm = _ALGORITHMS.get(message.algorithm)
     if algorithm is None:
         raise Refused("algorithm", "alg is not one of the asymmetric algorithms accepted here")
     kid = header.get(_KID, unprotected.get(_KID))
     name = kid.decode("utf-8", "replace") if isinstance(kid, bytes) else None
     found = candidates(algorithm, name, endorsements)  # 3.
-    message = cbor2.dumps(["Signature1", protected, b"", payload])  # RFC 9052 §4.4
-    signer = find_signer(found, algorithm, message, signature)  # 4.
-    claims = _claims(_read(payload, "payload"))  # 5.
+    signed = cbor2.dumps(["Signature1", message.protected, b"", message.payload])  # RFC 9052 §4.4
+    signer = find_signer(found, algorithm, signed, message.signature)  # 4.
+    try:
+        claims = _claims(decode(message.payload))  # 5.
+    except ValueError as error:
+        raise Refused("payload", str(error)) from None
     check_times(claims, now)  # 6.
     return Token({"alg": algorithm}, claims, thumbprint(signer.key), signer.issuer)
 
 
-def _read(data: bytes, step: str) -> Json:
-    try:
-        item = cbor2.loads(data, max_depth=MAX_DEPTH, allow_indefinite=False, allow_duplicate_keys=False)
-        # Trailing bytes and longer encodings of the same item do not survive being written again.
-        canonical = cbor2.dumps(item)
-    except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise Refused(step, "not acceptable CBOR") from error
-    if canonical != data:
-        raise Refused(step, "not one CBOR item in its shortest encoding")
-    return item
-
-
 def _claims(item: Json) -> dict[str, Json]:
     claims = _named(item, _CLAIMS)
-    if isinstance(claims.get("ear_verifier_id"), dict):
+    if isinstance(claims.get("ear_verifier_id"), Mapping):
         claims["ear_verifier_id"] = _named(claims["ear_verifier_id"], _VERIFIER)
     submodules = claims.get("submods")
-    if isinstance(submodules, dict):
+    if isinstance(submodules, Mapping):
         claims["submods"] = {
-            name: _submodule(body) if isinstance(body, dict) else body for name, body in submodules.items()
+            name: _submodule(body) if isinstance(body, Mapping) else body for name, body in submodules.items()
         }
     confirmation = claims.get("cnf")
-    if isinstance(confirmation, dict) and isinstance(confirmation.get(1), dict):  # RFC 8747 §3.1: COSE_Key
+    if isinstance(confirmation, Mapping) and isinstance(confirmation.get(1), Mapping):  # RFC 8747 §3.1: COSE_Key
         claims["cnf"] = {"jwk": _jwk(confirmation[1])}
     converted: dict[str, Json] = {name: _json(value) for name, value in claims.items()}
     try:
         check(converted)
     except NotJson as error:
         raise Refused("payload", f"the claims have no JSON form: {error}") from None
-    assert isinstance(converted, dict)
+    assert isinstance(converted, Mapping)
     return converted
 
 
 def _submodule(body: Json) -> dict[str, Json]:
     named = _named(body, _SUBMODULE)
-    if isinstance(named.get("ear_trustworthiness_vector"), dict):
+    if isinstance(named.get("ear_trustworthiness_vector"), Mapping):
         named["ear_trustworthiness_vector"] = _named(named["ear_trustworthiness_vector"], _VECTOR)
     return named
 
 
-def _jwk(key: dict[Json, Json]) -> dict[str, Json]:
+def _jwk(key: Mapping[Json, Json]) -> dict[str, Json]:
     named = _named(key, _KEY)
     for member, meanings in (("kty", _KEY_TYPES), ("crv", _CURVES)):
         value = named.get(member)
@@ -164,7 +150,7 @@ def _jwk(key: dict[Json, Json]) -> dict[str, Json]:
 
 def _named(body: Json, names: Mapping[Json, str]) -> dict[str, Json]:
     """A map with its labels written as names; two labels that come to one name are refused."""
-    if not isinstance(body, dict):
+    if not isinstance(body, Mapping):
         raise Refused("payload", "not a map of claims")
     named: dict[str, Json] = {}
     for label, value in body.items():
@@ -180,7 +166,7 @@ def _json(value: Json) -> Json:
     """CBOR values in the JSON form that RFC 9711 §7 gives them: byte strings as base64url."""
     if isinstance(value, bytes):
         return encode_base64url(value)
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {name: _json(member) for name, member in _named(value, {}).items()}
     if isinstance(value, list | tuple):
         return [_json(member) for member in value]

@@ -35,7 +35,7 @@ from joserfc.jws import JWSRegistry
 from kmipsrv.release.canonical import Json, NotJson, loads
 from kmipsrv.release.endorsements import Endorsements
 from kmipsrv.release.refusal import Refused
-from kmipsrv.release.verifiers.certificate import Certificate, PublicKey, checked_public_key, spki_of
+from kmipsrv.release.verifiers.certificate import MAX_RSA_BITS, Certificate, PublicKey, checked_public_key, spki_of
 from kmipsrv.release.verifiers.x509chain import Path, build_path
 
 KIB: Final = 1024
@@ -193,7 +193,7 @@ def public_key_of_jwk(jwk: dict[str, Json]) -> PublicKey:
     try:
         kind = jwk.get("kty")
         if kind == "RSA" and "n" in jwk:
-            return checked_public_key(RSAKey.import_key({m: jwk[m] for m in ("kty", "n", "e")}).public_key)
+            return checked_public_key(rsa_of_jwk(jwk))
         if kind == "EC" and "x" in jwk and jwk.get("crv") in _CURVES:
             return checked_public_key(ECKey.import_key({m: jwk[m] for m in ("kty", "crv", "x", "y")}).public_key)
         if kind == "OKP" and jwk.get("crv") == "Ed25519":
@@ -201,6 +201,14 @@ def public_key_of_jwk(jwk: dict[str, Json]) -> PublicKey:
         return _leaf(jwk).public_key
     except (ValueError, TypeError, LookupError, JoseError) as error:
         raise Refused("key", "a JWK that is not a usable public key") from error
+
+
+def rsa_of_jwk(jwk: dict[str, Json]) -> rsa.RSAPublicKey:
+    """The RSA public key of a JWK of 2048 to MAX_RSA_BITS bits. Raises ValueError before the library looks at others."""
+    modulus = base64url(jwk["n"]).lstrip(b"\0")
+    if not 2048 <= int.from_bytes(modulus, "big").bit_length() <= MAX_RSA_BITS:
+        raise ValueError("the strength of the RSA key is not allowed")
+    return RSAKey.import_key({member: jwk[member] for member in ("kty", "n", "e")}).public_key
 
 
 def _leaf(jwk: dict[str, Json]) -> Certificate:

@@ -14,13 +14,13 @@ from typing import Final
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa, x25519
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, OKPKey, RSAKey
+from joserfc.jwk import ECKey, OKPKey
 
 from kmipsrv.release.canonical import Json
 from kmipsrv.release.refusal import Refused
 from kmipsrv.release.text import from_base64
 from kmipsrv.release.verifiers.certificate import MAX_RSA_BITS
-from kmipsrv.release.verifiers.jws import encode_base64url
+from kmipsrv.release.verifiers.jws import encode_base64url, rsa_of_jwk
 
 MAX_NONCES: Final = 16
 _CURVES = ("P-256", "P-384", "P-521")
@@ -71,7 +71,7 @@ def bind_jwk(jwk: Json, source: str) -> dict[str, Json] | None:
     try:
         kind = jwk.get("kty")
         if kind == "RSA":
-            key = RSAKey.import_key({m: jwk[m] for m in ("kty", "n", "e")}).public_key
+            key = rsa_of_jwk(jwk)
         elif kind == "EC" and jwk.get("crv") in _CURVES:
             key = ECKey.import_key({m: jwk[m] for m in ("kty", "crv", "x", "y")}).public_key
         elif kind == "OKP" and jwk.get("crv") == "X25519":
