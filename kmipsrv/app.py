@@ -29,7 +29,7 @@ from kmipsrv.server import serve as edge
 from kmipsrv.server.limits import Limits
 from kmipsrv.server.listener import Door
 from kmipsrv.server.tls import CIPHERS, Trust, trust
-from kmipsrv.server.workers import Supervisor
+from kmipsrv.server.workers import Seat, Supervisor
 from kmipsrv.store.sqlite import SQLiteStore
 
 logger = logging.getLogger(__name__)
@@ -168,7 +168,7 @@ def serve(
     if config.https is not None:
         raise ConfigError("https: this version serves KMIP over TLS only: take the setting out")
 
-    def worker(up: Callable[[], None], lifeline: int | None) -> None:
+    def worker(up: Callable[[], None], seat: Seat | None) -> None:
         engine = open_engine(config)
         try:
             edge.run(
@@ -180,7 +180,7 @@ def serve(
                     prepare=engine.prepare,
                     ready=up,
                     reload=lambda: make_trust(config),
-                    lifeline=lifeline,
+                    seat=seat,
                 )
             )
         finally:

@@ -21,9 +21,10 @@ from typing import Any, cast
 from kmipsrv.errors import ConfigError
 from kmipsrv.server.engine_thread import Answer, Prepare
 from kmipsrv.server.http import Bodies
-from kmipsrv.server.limits import Counters, Limits, Shares
+from kmipsrv.server.limits import Counters, Limits
 from kmipsrv.server.listener import Door, Server
 from kmipsrv.server.tls import Trust
+from kmipsrv.server.workers import Seat
 
 logger = logging.getLogger(__name__)
 
@@ -68,32 +69,30 @@ async def serve(
     bodies: Bodies | None = None,
     ready: Callable[[], None] = lambda: None,
     reload: Callable[[], Trust] | None = None,
-    lifeline: int | None = None,
-    shares: Shares | None = None,
-    worker: int = 0,
+    seat: Seat | None = None,
     clock: Callable[[], float] = time.time,
 ) -> None:
     """Serve until a signal says stop. Must run in the main thread, which alone gets signals.
 
-    `answer` and `prepare`: see engine_thread.py. `ready` is called when connections are accepted. `reload` makes a
-    new Trust and raises ConfigError. `lifeline`: a pipe that ends when the parent does, upon which this process
-    drains too.
+    `answer` and `prepare`: see engine_thread.py. `ready` is called when connections are accepted. `reload` makes a new
+    Trust and raises ConfigError. `seat`: given by workers.py; without its parent this process drains too.
     """
     loop = asyncio.get_running_loop()
-    server = Server(doors, trust, limits, answer, prepare, bodies, clock, Counters(limits, shares, worker))
+    counters = Counters(limits) if seat is None else Counters(limits, seat.shares, seat.worker)
+    server = Server(doors, trust, limits, answer, prepare, bodies, clock, counters)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, _reload, server, reload)
-    if lifeline is not None:
-        loop.add_reader(lifeline, stop.set)
+    if seat is not None:
+        loop.add_reader(seat.lifeline, stop.set)
     server.start()
     ready()
     try:
         await stop.wait()
     finally:
-        if lifeline is not None:
-            loop.remove_reader(lifeline)
+        if seat is not None:
+            loop.remove_reader(seat.lifeline)
         logger.info("process %d drains %d connections", os.getpid(), len(server.edge.connections))
         await server.drain()
 

@@ -23,13 +23,24 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from kmipsrv.errors import ConfigError
 from kmipsrv.server.limits import Shares
 
 logger = logging.getLogger(__name__)
 
-Work = Callable[[Callable[[], None], int, Shares, int], None]
-"""What a worker does, after the fork: (ready, lifeline, shares, worker) -> None, the arguments that `serve.serve`
-takes. It calls ready() once and returns when drained."""
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A worker's place among the others."""
+
+    worker: int
+    shares: Shares
+    lifeline: int
+    "the reading end of a pipe that ends with the parent"
+
+
+Work = Callable[[Callable[[], None], Seat], None]
+"""What a worker does, after the fork: (ready, seat) -> None; it calls ready() once and returns when drained."""
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 _LONG_LIFE = 10.0  # seconds; who lived that long is started again at once
@@ -140,8 +151,10 @@ class Supervisor:
                 os.write(writing, b"\1")
                 os.close(writing)
 
-            self._work(ready, self._lifeline, self._shares, number)
+            self._work(ready, Seat(number, self._shares, self._lifeline))
             status = 0
+        except ConfigError as error:
+            logger.critical("%s", error)
         except BaseException:
             logger.exception("a worker ends")
         finally:

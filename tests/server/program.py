@@ -15,12 +15,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kmipsrv.engine.call import Call
+from kmipsrv.errors import ConfigError
 from kmipsrv.identity.certificate import Identities, TrustDomain
-from kmipsrv.server.limits import Limits, Shares
+from kmipsrv.server.limits import Limits
 from kmipsrv.server.listener import Door
 from kmipsrv.server.serve import bind, run, serve
 from kmipsrv.server.tls import Trust, trust
-from kmipsrv.server.workers import Supervisor
+from kmipsrv.server.workers import Seat, Supervisor
 
 
 def say(text: str) -> None:
@@ -60,23 +61,11 @@ def main() -> int:
     certificates = read_trust(folder)
     limits = Limits(drain=3.0)
 
-    def work(ready: Callable[[], None], lifeline: int | None, shares: Shares | None = None, worker: int = 0) -> None:
+    def work(ready: Callable[[], None], seat: Seat | None) -> None:
         if arguments.fail:
-            raise RuntimeError("no token")
+            raise ConfigError("no token")
         reload = functools.partial(read_trust, folder)
-        run(
-            serve(
-                doors,
-                certificates,
-                limits,
-                answer,
-                ready=ready,
-                reload=reload,
-                lifeline=lifeline,
-                shares=shares,
-                worker=worker,
-            )
-        )
+        run(serve(doors, certificates, limits, answer, ready=ready, reload=reload, seat=seat))
 
     say(f"port {listening.getsockname()[1]}")
     serving = functools.partial(say, "ready")

@@ -177,6 +177,7 @@ def test_workers_that_cannot_start_stop_the_server(tmp_path: Path) -> None:
         assert server.process.wait(DEADLINE) == 1
         assert server.says("no token")()
         assert server.says("before it could serve")()
+        assert not server.says("Traceback")()
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
