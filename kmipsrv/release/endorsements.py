@@ -17,7 +17,7 @@ Nothing in the evidence ever enters the bag.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 
 from cryptography import x509
@@ -44,7 +44,7 @@ WELL_KNOWN_ROOTS: dict[str, str] = {
     "1f084161a44bb6d93778a904877d4819cafa5d05ef4193b2ded9dd9c73dd3f6a": "AMD ARK-Turin",
 }
 
-_PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----(.*?)-----END \1-----", re.DOTALL)
+_LABEL = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----")
 _COLLATERAL = {
     "pck_crl_issuer_chain",
     "root_ca_crl",
@@ -77,8 +77,8 @@ class Endorsements:
 
     @property
     def keys(self) -> tuple[PublicKey, ...]:
-        """The bare public keys, those given as JWK included."""
-        return self.public_keys + tuple(_key_of_jwk(jwk) for jwk in self.jwks if jwk.get("kty") in _JWK_KINDS)
+        """The bare public keys, those given as JWK included where they are of a kind that verifies signatures here."""
+        return self.public_keys + tuple(key for key in map(_key_of_jwk, self.jwks) if key is not None)
 
     def __add__(self, other: Endorsements) -> Endorsements:
         return Endorsements(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
@@ -137,8 +137,7 @@ def _kind_of_der(element: der.Element) -> str:
 def _parse_pem(content: bytes) -> Endorsements:
     bag = Endorsements()
     certificates: list[Certificate] = []
-    for label, body in _PEM.findall(content):
-        data = from_base64(b"".join(body.split()))
+    for label, data in pem_blocks(content, MAX_ITEMS):
         if label == b"CERTIFICATE":
             certificates.append(Certificate(data))
         else:
@@ -150,10 +149,28 @@ def _parse_pem(content: bytes) -> Endorsements:
 
 def certificates_of_pem(content: bytes, limit: int = MAX_ITEMS) -> list[Certificate]:
     """The certificates of a PEM text, in their order. Raises ValueError, also where there are more than `limit`."""
-    bodies = [body for label, body in _PEM.findall(content) if label == b"CERTIFICATE"]
-    if len(bodies) > limit:
-        raise ValueError("too many certificates")
-    return [Certificate(from_base64(b"".join(body.split()))) for body in bodies]
+    return [Certificate(data) for label, data in pem_blocks(content, limit) if label == b"CERTIFICATE"]
+
+
+def pem_blocks(content: bytes, limit: int) -> Iterator[tuple[bytes, bytes]]:
+    """The blocks of a PEM text (RFC 7468 §3) with their labels; text around them is skipped. One pass over the text:
+    a block that does not end is an error, not a reason to look further. Raises ValueError."""
+    offset = 0
+    for _ in range(limit):
+        begin = content.find(b"-----BEGIN ", offset)
+        if begin < 0:
+            return
+        match = _LABEL.match(content, begin)
+        if match is None:
+            raise ValueError("PEM: malformed label")
+        footer = b"-----END " + match[1] + b"-----"
+        end = content.find(footer, match.end())
+        if end < 0:
+            raise ValueError("PEM: a block does not end")
+        yield match[1], from_base64(b"".join(content[match.end() : end].split()))
+        offset = end + len(footer)
+    if content.find(b"-----BEGIN ", offset) >= 0:
+        raise ValueError("PEM: too many blocks")
 
 
 def _parse_block(label: str, data: bytes) -> Endorsements:
@@ -211,9 +228,9 @@ def _jwk(value: Json) -> dict[str, Json]:
     return value
 
 
-def _key_of_jwk(jwk: dict[str, Json]) -> PublicKey:
+def _key_of_jwk(jwk: dict[str, Json]) -> PublicKey | None:
+    kind = _JWK_KINDS.get(str(jwk["kty"]))
     try:
-        key = _JWK_KINDS[str(jwk["kty"])].import_key(jwk)
-        return checked_public_key(key.public_key)
-    except (ValueError, TypeError, LookupError, JoseError) as error:
-        raise Refused("endorsements", "a JWK that is not a usable public key") from error
+        return checked_public_key(kind.import_key(jwk).public_key) if kind else None
+    except (ValueError, TypeError, LookupError, JoseError):
+        return None  # of no use, and harmless: a key set may hold keys for other purposes

@@ -6,7 +6,7 @@
               the manufacturer's public key for the instance is what an operator enrols.
 3. realm      The realm token is signed by the realm attestation key (RAK) that it names.
 4. binding    The platform token's challenge is the hash of that key, by the algorithm that the realm token names.
-5. claims     Both sets of claims have the mandatory members with their types.
+5. claims     Both sets of claims have the members that matter here, and all known members have their types.
 6. nonce      The realm token's challenge is the nonce, where one is given.
 """
 
@@ -34,26 +34,26 @@ PLATFORM, REALM = 44234, 44241
 _HASHES: Final = {"sha-256": "sha256", "sha-384": "sha384", "sha-512": "sha512"}
 _MAX_KEYS: Final = 64
 
-# claim -> name, type, mandatory
+# claim -> name, type, mandatory: those that the steps and the common claims rest on. Versions differ in the others.
 _PLATFORM_CLAIMS: Final[dict[int, tuple[str, type, bool]]] = {
-    265: ("profile", str, True),
+    265: ("profile", str, False),
     10: ("challenge", bytes, True),
     2396: ("implementation_id", bytes, True),
     256: ("instance_id", bytes, True),
-    2401: ("config", bytes, True),
+    2401: ("config", bytes, False),
     2395: ("lifecycle", int, True),
-    2399: ("sw_components", list, True),
+    2399: ("sw_components", list, False),
     2400: ("verification_service", str, False),
-    2402: ("hash_algo_id", str, True),
+    2402: ("hash_algo_id", str, False),
 }
 _REALM_CLAIMS: Final[dict[int, tuple[str, type, bool]]] = {
     265: ("profile", str, False),
     10: ("challenge", bytes, True),
-    44235: ("personalization_value", bytes, True),
-    44236: ("hash_algo_id", str, True),
+    44235: ("personalization_value", bytes, False),
+    44236: ("hash_algo_id", str, False),
     44237: ("public_key", bytes, True),
     44238: ("initial_measurement", bytes, True),
-    44239: ("extensible_measurements", list, True),
+    44239: ("extensible_measurements", list, False),
     44240: ("public_key_hash_algo_id", str, True),
 }
 _COMPONENT: Final = {1: "type", 2: "measurement", 4: "version", 5: "signer_id", 6: "hash_algo_id"}
@@ -170,17 +170,16 @@ def _claims(platform: Mapping[str, Any], realm: Mapping[str, Any], key: PublicKe
     claims: dict[str, Json] = {
         "tee": "cca",
         "measurement": realm["initial_measurement"].hex(),
-        "rtmrs": {str(index): _json(value) for index, value in enumerate(realm["extensible_measurements"])},
+        "rtmrs": {str(index): _json(value) for index, value in enumerate(realm.get("extensible_measurements", []))},
         "report_data": challenge,
         "nonce": challenge,
-        "host_data": realm["personalization_value"].hex(),
         "chip_id": platform["instance_id"].hex(),
         "product": platform["implementation_id"].hex(),
         "lifecycle": lifecycle,
         "trust_anchor": hashlib.sha256(spki_of(key)).hexdigest(),
         "versions": {
             str(component.get(1, index)): str(component.get(4, ""))
-            for index, component in enumerate(platform["sw_components"])
+            for index, component in enumerate(platform.get("sw_components", []))
             if isinstance(component, Mapping)
         },
         "raw": {
@@ -188,6 +187,8 @@ def _claims(platform: Mapping[str, Any], realm: Mapping[str, Any], key: PublicKe
             "realm": {name: _json(value) for name, value in realm.items()},
         },
     }
+    if "personalization_value" in realm:
+        claims["host_data"] = realm["personalization_value"].hex()
     if lifecycle in _DEBUG:
         claims["debug"] = _DEBUG[lifecycle]
     return claims

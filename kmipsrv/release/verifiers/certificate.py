@@ -116,6 +116,14 @@ class Certificate:
         except UnsupportedAlgorithm as error:
             raise ValueError("certificate: unsupported public key") from error
 
+    @property
+    def usable_key(self) -> PublicKey | None:
+        """The public key, or None where it is of a kind or strength that verifies nothing here."""
+        try:
+            return self.public_key
+        except ValueError:
+            return None
+
     @functools.cached_property
     def spki(self) -> bytes:
         return spki_of(self.public_key)

@@ -209,7 +209,7 @@ def _signer(report: Report, chain: Sequence[Certificate], endorsements: Endorsem
     if not leaves:
         raise Refused("chain", "no device certificate has been given")
     for leaf in leaves[:_MAX_LEAVES]:
-        key = leaf.public_key
+        key = leaf.usable_key
         if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
             continue
         try:

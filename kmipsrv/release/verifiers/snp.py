@@ -220,7 +220,7 @@ def _signer(evidence: bytes, candidates: Iterable[Certificate]) -> Certificate:
     s = int.from_bytes(evidence[SIGNED_SIZE + _COMPONENT : SIGNED_SIZE + 2 * _COMPONENT], "little")
     signature, signed = encode_dss_signature(r, s), evidence[:SIGNED_SIZE]
     for candidate in candidates:
-        key = candidate.public_key
+        key = candidate.usable_key
         if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
             continue
         try:

@@ -11,9 +11,10 @@ An endorsement key (EK) certificate vouches for a TPM, not for a quote: an EK ca
 an EK is credential activation, an interactive protocol (Part 1 §24) that belongs to enrolment; its result is the enrolled
 public key of step 2.
 
-Two forms of evidence are read: JSON as Trustee's agents send it, {"ak_public": SPKI, "ak_certificate"?: X.509,
-"tpm_quote": {"message", "signature", "pcrs"?}} with base64, base64url, hexadecimal or arrays of numbers for the bytes and
-for "pcrs" either a list by index or {bank: {index: value}}; and go-tpm-tools' `attest.Attestation` protocol buffer.
+Two forms of evidence are read: JSON as Trustee's agents send it, {"ak_public", "ak_certificate"?, "tpm_quote":
+{"message", "signature", "pcrs"?}} with base64, base64url, hexadecimal or arrays of numbers for the bytes, for the key a
+SubjectPublicKeyInfo or a TPM's own TPMT_PUBLIC or TPM2B_PUBLIC, and for "pcrs" either a list by index or {bank: {index:
+value}}; and go-tpm-tools' `attest.Attestation` protocol buffer.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.x509 import ExtendedKeyUsage, ExtensionNotFound
 
 from kmipsrv.release.canonical import Json, loads
-from kmipsrv.release.endorsements import Endorsements, certificates_of_pem
+from kmipsrv.release.endorsements import Endorsements, certificates_of_pem, pem_blocks
 from kmipsrv.release.evidence import MAX_EVIDENCE, Claims, bound_nonce, whole
 from kmipsrv.release.refusal import Refused
 from kmipsrv.release.text import decoded
@@ -157,7 +158,7 @@ def quote_from_json(value: Json) -> tuple[bytes, bytes, Pcrs | Sequence[bytes] |
     pcrs = value.get("pcrs")
     values: Pcrs | Sequence[bytes] | None = None
     if isinstance(pcrs, list):
-        values = [octets(pcr) for pcr in pcrs[: _MAX_PCRS + 1]]
+        values = [b"" if pcr is None else octets(pcr) for pcr in pcrs[: _MAX_PCRS + 1]]
     elif isinstance(pcrs, dict):
         values = {bank: {int(index): octets(pcr) for index, pcr in row.items()} for bank, row in pcrs.items()}
     elif pcrs is not None:
@@ -176,14 +177,26 @@ def _read(evidence: bytes) -> tuple[list[Quote], PublicKey | None, list[Certific
 
 
 def _read_json(value: Json) -> tuple[list[Quote], PublicKey | None, list[Certificate]]:
-    key = public_key_from_spki(octets(value["ak_public"])) if "ak_public" in value else None
+    key = _attestation_key(value["ak_public"]) if "ak_public" in value else None
     certificates = []
     if (certificate := value.get("ak_certificate")) is not None:
         if isinstance(certificate, str) and "-----BEGIN" in certificate:
             certificates = certificates_of_pem(certificate.encode("ascii"), 8)
         else:
             certificates = [Certificate(octets(certificate))]
-    return [Quote(*quote_from_json(value["tpm_quote"]))], key, certificates
+    return [Quote(*quote_from_json(value.get("tpm_quote", value.get("quote"))))], key, certificates
+
+
+def _attestation_key(value: Json) -> PublicKey:
+    if isinstance(value, str) and "-----BEGIN PUBLIC KEY-----" in value:
+        ((_, content),) = pem_blocks(value.encode("ascii"), 1)
+    else:
+        content = octets(value)
+    if content[:1] == b"\x30":
+        return public_key_from_spki(content)
+    if len(content) == 2 + int.from_bytes(content[:2], "big"):  # TPM2B_PUBLIC: a size, then the TPMT_PUBLIC
+        content = content[2:]
+    return _key_of_public_area(content)
 
 
 def _read_attestation(evidence: bytes) -> tuple[list[Quote], PublicKey | None, list[Certificate]]:
@@ -330,7 +343,8 @@ def _trusted_key(
         return enrolled[spki], {}
     problem: Refused | None = None
     for certificate in (*certificates, *endorsements.certificates):
-        if certificate.is_ca or certificate.spki != spki:
+        key_of_certificate = certificate.usable_key
+        if certificate.is_ca or key_of_certificate is None or spki_of(key_of_certificate) != spki:
             continue
         try:
             _check_ak_certificate(certificate)

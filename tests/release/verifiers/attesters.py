@@ -491,6 +491,56 @@ def make_tpm(*, signer: Key | None = None, extra: Mapping[str, Any] | None = Non
     return Made(json.dumps(value).encode(), (spki_pem(signer),))
 
 
+def tpm_public(of: Key) -> bytes:
+    """A TPMT_PUBLIC of a restricted signing key."""
+    public = of.public_key()
+    if isinstance(public, rsa.RSAPublicKey):
+        scheme = struct.pack(">HHH", 0x0010, 0x0014, 0x000B)
+        modulus = public.public_numbers().n.to_bytes(public.key_size // 8)
+        return (
+            struct.pack(">HHI", 0x0001, 0x000B, 0x00050072)
+            + tpm2b(b"")
+            + scheme
+            + struct.pack(">HI", 2048, 0)
+            + tpm2b(modulus)
+        )
+    numbers = public.public_numbers()
+    scheme = struct.pack(">HHHHH", 0x0010, 0x0018, 0x000B, 0x0003, 0x0010)
+    point = tpm2b(numbers.x.to_bytes(32)) + tpm2b(numbers.y.to_bytes(32))
+    return struct.pack(">HHI", 0x0023, 0x000B, 0x00050072) + tpm2b(b"") + scheme + point
+
+
+def field(number: int, value: bytes | int) -> bytes:
+    """A field of a protocol buffer."""
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def varint(value: int) -> bytes:
+    octets = b""
+    while value > 0x7F:
+        octets += bytes((value & 0x7F | 0x80,))
+        value >>= 7
+    return octets + bytes((value,))
+
+
+def make_tpm_protobuf(
+    *, signer: Key, selections: Sequence[tuple[str, Sequence[int]]], ak_certificate: bytes = b""
+) -> Made:
+    """go-tpm-tools' form: one quote for each bank."""
+    content = field(1, tpm_public(signer))
+    for bank, indices in selections:
+        message, signature, values = tpm_quote(signer=signer, selections=((bank, indices),))
+        pcrs = field(1, TPM_HASHES[bank][0])
+        for index, value in values[bank].items():
+            pcrs += field(2, field(1, int(index)) + field(2, bytes.fromhex(value)))
+        content += field(2, field(1, message) + field(2, signature) + field(3, pcrs))
+    if ak_certificate:
+        content += field(6, ak_certificate)
+    return Made(content, (spki_pem(signer),))
+
+
 # --- Azure vTPM -----------------------------------------------------------------------------------------------------
 
 

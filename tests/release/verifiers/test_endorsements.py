@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from typing import Any
 
 import pytest
@@ -143,6 +144,21 @@ def test_collateral_must_be_strings() -> None:
     assert len(Endorsements.parse([json.dumps(members).encode()]).collateral) == 1
     with pytest.raises(Refused):
         Endorsements.parse([json.dumps({**members, "pck_crl": 1}).encode()])
+
+
+def test_unfinished_blocks_cost_one_look() -> None:
+    begin = time.perf_counter()
+    for label in (b"CERTIFICATE", b"certificate"):
+        with pytest.raises(Refused):
+            Endorsements.parse([(b"-----BEGIN " + label + b"-----\n") * 100_000])
+    assert time.perf_counter() - begin < 0.5
+
+
+def test_keys_of_other_kinds_are_of_no_use_and_do_no_harm() -> None:
+    other = {"kty": "OKP", "crv": "X25519", "x": "AAAA"}
+    bag = Endorsements.parse([json.dumps({"keys": [other, {"kty": "unknown"}]}).encode(), spki_pem(key("a"))])
+    assert len(bag.jwks) == 2
+    assert len(bag.keys) == 1
 
 
 def test_too_many_items() -> None:

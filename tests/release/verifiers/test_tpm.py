@@ -17,12 +17,14 @@ from tests.release.verifiers.attesters import (
     certificate,
     key,
     make_tpm,
+    make_tpm_protobuf,
     pcr_value,
     pem,
     root,
     rsa_key,
     spki_pem,
     tpm2b,
+    tpm_public,
     tpm_quote,
 )
 from tests.release.verifiers.conftest import accepted, refused
@@ -133,6 +135,30 @@ def test_evidence_that_names_no_key_is_of_the_only_enrolled_one() -> None:
     assert accepted("tpm", Made(unnamed, made.endorsements))["tee"] == "tpm"
     assert refused("tpm", Made(unnamed, (*made.endorsements, spki_pem(rsa_key("another"))))) == "ak"
     assert refused("tpm", Made(unnamed, (spki_pem(rsa_key("another")),))) == "signature"
+
+
+@pytest.mark.parametrize("sized", [False, True])
+@pytest.mark.parametrize("signer", [rsa_key("AK"), EC_AK])
+def test_a_key_in_the_form_of_a_tpm(sized: bool, signer: Any) -> None:
+    area = tpm_public(signer)
+    public = (tpm2b(area) if sized else area).hex()
+    assert accepted("tpm", make_tpm(signer=signer, extra={"ak_public": public}))["tee"] == "tpm"
+    text = spki_pem(signer).decode()
+    assert accepted("tpm", make_tpm(signer=signer, extra={"ak_public": text}))["tee"] == "tpm"
+    assert refused("tpm", make_tpm(signer=signer, extra={"ak_public": area[:-1].hex()})) == "structure"
+
+
+@pytest.mark.parametrize("signer", [rsa_key("AK"), EC_AK])
+def test_a_protocol_buffer(signer: Any) -> None:
+    banks = [(bank, (0, 1, 23)) for bank in ("sha1", "sha256", "sha384")]
+    made = make_tpm_protobuf(signer=signer, selections=banks)
+    assert accepted("tpm", made, b"\x11" * 64)["pcrs"].keys() == {"sha1", "sha256", "sha384"}
+    assert refused("tpm", Made(made.evidence, ())) == "ak"
+    assert refused("tpm", Made(made.evidence[:-1], made.endorsements)) == "structure"
+    assert refused("tpm", made, b"\x11" * 32) == "nonce"
+    certificates = (certificate("AK", signer, "AK CA", key("AK CA")), root("AK CA"))
+    named = make_tpm_protobuf(signer=signer, selections=banks, ak_certificate=certificates[0])
+    assert accepted("tpm", Made(named.evidence, (certificates[1],)))["tee"] == "tpm"
 
 
 def certified(**changes: Any) -> bytes:
