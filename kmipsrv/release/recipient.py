@@ -215,8 +215,10 @@ def open_release(
     try:
         body = loads(data, limit=MAX_RELEASE)
         receipt, envelope = body["receipt"], _read_envelope(body["envelope"])
-        if not isinstance(receipt, dict):
+        if not isinstance(receipt, dict) or set(body) != {"envelope", "receipt", "signer", "signature"}:
             raise NotReleased("not a release")
+        if body["signer"] != key_id(server_key):
+            raise NotReleased("the release is not signed by the server that was asked")
         verify(server_key, KIND, receipt, base64url(body["signature"]))
     except Refused:
         raise NotReleased("the release is not signed by the server that was asked") from None
