@@ -1,8 +1,6 @@
 """The master key inside a PKCS#11 token (OASIS PKCS #11 v2.40), through python-pkcs11.
 
-Rule 1. The binding calls `C_Initialize(NULL)`, which promises the library that one thread uses it, and lets go of
-the GIL inside calls: every call into any token of this process is made under one lock (two threads on two sessions
-make SoftHSM 2.6 fail with CKR_GENERAL_ERROR).
+Rule 1. Every call is made with `cryptoki.LOCK` held.
 
 Rule 2. A login belongs to the process and the token, and so does the library's state: a `Token` is opened after the
 fork, or opens itself anew when it finds that its process id has changed.
@@ -21,7 +19,6 @@ import contextlib
 import hashlib
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -33,6 +30,18 @@ from pkcs11 import Attribute, KeyType, MechanismFlag, ObjectClass
 from pkcs11 import Mechanism as Cryptoki
 
 from kmipsrv.errors import Cause, ConfigError, KmipError, TokenUnavailable
+from kmipsrv.keyring.cryptoki import (
+    AMBIGUOUS,
+    LOCK,
+    MISUSED,
+    PIN_REFUSED,
+    RECORD_REFUSED,
+    Library,
+    alone,
+    library,
+    loaded,
+    words,
+)
 from kmipsrv.keyring.master import Mechanism
 
 log = logging.getLogger(__name__)
@@ -72,106 +81,6 @@ def read_pin(path: Path) -> str:
     return pin
 
 
-# --- errors: the one table of this library ---------------------------------------------------------------------------
-
-RECORD_REFUSED: Final = (
-    pkcs11.exceptions.EncryptedDataInvalid,
-    pkcs11.exceptions.EncryptedDataLenRange,
-    pkcs11.exceptions.WrappedKeyInvalid,
-    pkcs11.exceptions.WrappedKeyLenRange,
-    pkcs11.exceptions.DataInvalid,
-    pkcs11.exceptions.DataLenRange,
-)
-"""The token looked at the sealed data key and refused it."""
-
-AMBIGUOUS: Final = (
-    pkcs11.exceptions.GeneralError,
-    pkcs11.exceptions.FunctionFailed,
-)
-"""A refused record or a token in trouble: SoftHSM 2.6 says CKR_GENERAL_ERROR for a wrong GCM tag. A probe tells."""
-
-MISUSED: Final = (
-    pkcs11.exceptions.MechanismInvalid,
-    pkcs11.exceptions.MechanismParamInvalid,
-    pkcs11.exceptions.KeyTypeInconsistent,
-    pkcs11.exceptions.KeySizeRange,
-    pkcs11.exceptions.FunctionNotSupported,
-    pkcs11.exceptions.TemplateInconsistent,
-    pkcs11.exceptions.TemplateIncomplete,
-    pkcs11.exceptions.AttributeValueInvalid,
-    pkcs11.exceptions.AttributeTypeInvalid,
-    pkcs11.exceptions.AttributeSensitive,
-)
-"""This token cannot do what the configured mechanism asks: opening it anew would not help."""
-
-PIN_REFUSED: Final = (
-    pkcs11.exceptions.PinIncorrect,
-    pkcs11.exceptions.PinInvalid,
-    pkcs11.exceptions.PinLenRange,
-    pkcs11.exceptions.PinLocked,
-    pkcs11.exceptions.PinExpired,
-    pkcs11.exceptions.UserPinNotInitialized,
-)
-"""Never tried again with the same PIN: a token locks itself after a few."""
-
-# Every other PKCS11Error means that the session, the handles or the token are gone: open anew.
-
-
-# --- the library, once per process -----------------------------------------------------------------------------------
-
-LOCK: Final = threading.RLock()
-"""Rule 1: held around every call into any PKCS#11 library of this process, and across a fork."""
-
-os.register_at_fork(before=LOCK.acquire, after_in_parent=LOCK.release, after_in_child=LOCK.release)
-
-
-@dataclass(slots=True)
-class _Library:
-    """One loaded PKCS#11 module and how it was last initialised."""
-
-    binding: Any
-    process: int
-    conf: Path | None
-    initialisation: int = 1
-
-
-_libraries: dict[Path, _Library] = {}
-
-
-def library(module: Path, softhsm2_conf: Path | None = None, *, anew: bool = False) -> _Library:
-    """The initialised library. Call it with LOCK held. Raises PKCS11Error, ConfigError when it cannot be loaded.
-
-    The environment variable is set before C_Initialize, where SoftHSM2 reads it. Another configuration than the last
-    one, a fork since, or `anew` initialise again, which ends all sessions of this process with that library.
-    """
-    if softhsm2_conf is not None:
-        os.environ["SOFTHSM2_CONF"] = str(softhsm2_conf)
-    known = _libraries.get(module)
-    if known is None:
-        if not module.is_file():
-            raise ConfigError(f"there is no PKCS#11 module at {module}: install it (Debian: softhsm2) or set its path")
-        try:
-            binding: Any = pkcs11.lib(str(module))
-        except pkcs11.PKCS11Error as error:
-            raise ConfigError(
-                f"the PKCS#11 module {module} cannot be loaded or initialised: {_words(error)}"
-            ) from error
-        known = _libraries[module] = _Library(binding, os.getpid(), softhsm2_conf)
-    elif anew or known.process != os.getpid() or known.conf != softhsm2_conf:
-        # C_Finalize may fail after a fork or a lost connection; C_Initialize alone decides.
-        with contextlib.suppress(pkcs11.PKCS11Error):
-            known.binding.finalize()
-        known.initialisation += 1
-        known.process, known.conf = os.getpid(), softhsm2_conf
-        known.binding.initialize()
-    return known
-
-
-def _words(error: BaseException) -> str:
-    """An error of the binding in words for the log: its class and text (they never hold key material or a PIN)."""
-    return f"{type(error).__name__} {error}".strip()
-
-
 # --- the token -------------------------------------------------------------------------------------------------------
 
 
@@ -180,10 +89,15 @@ class _Open:
     """A session and the handles found in it; good for one initialisation of the library in one process."""
 
     session: Any
-    slot: Any
+    kwp: Cryptoki
     keys: dict[int, Any]
+    library: Library
     initialisation: int
     process: int = field(default_factory=os.getpid)
+
+    def is_good(self) -> bool:
+        """Whether the handles still mean what they meant (rules 2 and 4)."""
+        return self.initialisation == self.library.initialisation and self.process == os.getpid()
 
 
 class Token:
@@ -216,13 +130,13 @@ class Token:
             try:
                 self._connect()
             except pkcs11.PKCS11Error as error:
-                raise ConfigError(f"the token '{self._address.token_label}' does not open: {_words(error)}") from error
+                raise ConfigError(f"the token '{self._address.token_label}' does not open: {words(error)}") from error
 
     def close(self) -> None:
         """End the session. Other tokens of this process are not touched."""
         with LOCK:
             opened, self._open, self._tried = self._open, None, 0
-            if opened is not None and self._is_good(opened):
+            if opened is not None and opened.is_good():
                 with contextlib.suppress(pkcs11.PKCS11Error):
                     opened.session.close()
 
@@ -289,57 +203,49 @@ class Token:
             raise KmipError(Cause.CRYPTOGRAPHIC_FAILURE, "the object cannot be opened")
         return key
 
-    def _is_good(self, opened: _Open) -> bool:
-        known = _libraries[self._address.module]
-        return (
-            opened.initialisation == known.initialisation
-            and opened.process == os.getpid()
-            and known.conf == self._address.softhsm2_conf
-        )
-
     def _call(self, call: Callable[[_Open], T]) -> T:
         """Run `call` on the open token; every error of the binding is translated here. Raises TokenUnavailable."""
         with LOCK:
             opened = self._open
-            if opened is None or not self._is_good(opened):
-                return self._call_after_connecting(call)
-            try:
-                return call(opened)
-            except RECORD_REFUSED as error:
-                raise KmipError(Cause.CRYPTOGRAPHIC_FAILURE, "the object cannot be opened") from error
-            except MISUSED as error:
-                log.error("the token refuses the configured mechanism: %s", _words(error))
-                raise KmipError(Cause.GENERAL_FAILURE, "the key store's token refuses the mechanism") from error
-            except AMBIGUOUS as error:
-                if self._answers(opened):
-                    raise KmipError(Cause.CRYPTOGRAPHIC_FAILURE, "the object cannot be opened") from error
-                log.warning("the token went away: %s", _words(error))
-            except (pkcs11.PKCS11Error, ConfigError) as error:
-                log.warning("the token went away: %s", _words(error))
+            if opened is not None and opened.is_good():
+                try:
+                    return call(opened)
+                except (pkcs11.PKCS11Error, ConfigError) as error:
+                    self._judge(error, opened)
+                    log.warning("the token went away: %s", words(error))
             self._open = None
-            return self._call_after_connecting(call)
+            return self._call_anew(call)
 
-    def _call_after_connecting(self, call: Callable[[_Open], T]) -> T:
+    def _call_anew(self, call: Callable[[_Open], T]) -> T:
         """Rule 3. The second failure of the same call is final."""
-        if self._connecting:  # the check that follows an opening met a token that went away again
-            raise TokenUnavailable
-        now = self._clock()
-        if now < self._retry_at:
+        if self._connecting or self._clock() < self._retry_at:  # connecting: it went away again during the check
             raise TokenUnavailable
         try:
-            self._connect()
-            assert self._open is not None
-            result = call(self._open)
+            opened = self._connect()
+            try:
+                result = call(opened)
+            except pkcs11.PKCS11Error as error:
+                self._judge(error, opened)
+                raise
         except (pkcs11.PKCS11Error, ConfigError) as error:
-            if isinstance(error, AMBIGUOUS + RECORD_REFUSED) and self._open is not None and self._answers(self._open):
-                raise KmipError(Cause.CRYPTOGRAPHIC_FAILURE, "the object cannot be opened") from error
             self._open = None
             self._delay = min(self._delay * 2, BACKOFF[1]) if self._delay else BACKOFF[0]
             self._retry_at = self._clock() + self._delay
-            log.warning("the token does not open, next attempt in %.1f s: %s", self._delay, _words(error))
+            log.warning("the token does not open, next attempt in %.1f s: %s", self._delay, words(error))
             raise TokenUnavailable from error
+        except KmipError:
+            self._delay = self._retry_at = 0.0
+            raise
         self._delay = self._retry_at = 0.0
         return result
+
+    def _judge(self, error: Exception, opened: _Open) -> None:
+        """Raise what `error` means while the token is well; come back when the token is not."""
+        if isinstance(error, MISUSED):
+            log.error("the token refuses the configured mechanism: %s", words(error))
+            raise KmipError(Cause.GENERAL_FAILURE, "the key store's token refuses the mechanism") from error
+        if isinstance(error, RECORD_REFUSED) or (isinstance(error, AMBIGUOUS) and self._answers(opened)):
+            raise KmipError(Cause.CRYPTOGRAPHIC_FAILURE, "the object cannot be opened") from error
 
     def _answers(self, opened: _Open) -> bool:
         """Whether the token still knows the master key: tells a refused record from a token in trouble."""
@@ -348,36 +254,36 @@ class Token:
         except pkcs11.PKCS11Error:
             return False
 
-    def _connect(self) -> None:
+    def _connect(self) -> _Open:
         """Initialise, log in, find the keys, run the check. Raises PKCS11Error, ConfigError."""
         address, self._open = self._address, None
-        # An initialisation under which it went away is worn out: SoftHSM looks for tokens in C_Initialize only.
-        known = _libraries.get(address.module)
-        known = library(
-            address.module, address.softhsm2_conf, anew=known is not None and known.initialisation == self._tried
-        )
-        self._tried = known.initialisation
-        token = _one_token(known, address.token_label)
-        session = self._login(token)
-        keys = _master_keys(session, address.key_label)
+        with alone(address.softhsm2_conf):
+            # An initialisation under which it went away is worn out: SoftHSM looks for tokens in C_Initialize only.
+            known = loaded(address.module)
+            worn_out = known is not None and known.initialisation == self._tried
+            known = library(address.module, address.softhsm2_conf, anew=worn_out)
+            self._tried = known.initialisation
+            token = _one_token(known, address.token_label)
+            session = self._login(token)
+            keys = _master_keys(session, address.key_label)
         if not keys:
             raise ConfigError(
                 f"the token '{address.token_label}' holds no AES key '{address.key_label}': run `kmipsrv init`"
             )
-        self._open = _Open(session, token.slot, keys, known.initialisation)
-        if self._check is None:
-            return
-        self._connecting = True
-        try:
-            self._check()
-        except KmipError as error:
-            self._open = None
-            if isinstance(error, TokenUnavailable):
-                raise pkcs11.exceptions.DeviceRemoved from error
-            raise ConfigError("the token is back with another master key; the right one must be restored") from error
-        finally:
-            self._connecting = False
-        log.warning("the token '%s' is open again", address.token_label)
+        opened = self._open = _Open(session, _kwp(token.slot), keys, known, known.initialisation)
+        if self._check is not None:
+            self._connecting = True
+            try:
+                self._check()
+            except KmipError as error:
+                self._open = None
+                if isinstance(error, TokenUnavailable):
+                    raise pkcs11.exceptions.DeviceRemoved from error
+                raise ConfigError("the token holds another master key than before: restore the right one") from error
+            finally:
+                self._connecting = False
+            log.warning("the token '%s' is open again", address.token_label)
+        return opened
 
     def _login(self, token: Any) -> Any:
         pin = self._pin()
@@ -388,7 +294,7 @@ class Token:
             return _session(token, pin)
         except PIN_REFUSED as error:
             self._refused_pin = digest
-            raise ConfigError(f"the token '{self._address.token_label}' refuses the PIN ({_words(error)})") from error
+            raise ConfigError(f"the token '{self._address.token_label}' refuses the PIN ({words(error)})") from error
 
 
 def make_version(address: TokenAddress, pin: str, *, first_only: bool) -> int | None:
@@ -396,7 +302,7 @@ def make_version(address: TokenAddress, pin: str, *, first_only: bool) -> int | 
 
     The key is generated inside the token and can neither be read nor taken out of it. Raises ConfigError.
     """
-    with LOCK:
+    with LOCK, alone(address.softhsm2_conf):
         try:
             token = _one_token(library(address.module, address.softhsm2_conf), address.token_label)
             session = _session(token, pin, rw=True)
@@ -417,9 +323,9 @@ def make_version(address: TokenAddress, pin: str, *, first_only: bool) -> int | 
                 )
             session.close()
         except PIN_REFUSED as error:
-            raise ConfigError(f"the token '{address.token_label}' refuses the PIN ({_words(error)})") from error
+            raise ConfigError(f"the token '{address.token_label}' refuses the PIN ({words(error)})") from error
         except pkcs11.PKCS11Error as error:
-            raise ConfigError(f"the master key cannot be made in the token: {_words(error)}") from error
+            raise ConfigError(f"the master key cannot be made in the token: {words(error)}") from error
         return version
 
 
@@ -431,7 +337,7 @@ def _session(token: Any, pin: str, *, rw: bool = False) -> Any:
         return token.open(rw=rw)  # rule 2: this process has logged in before
 
 
-def _one_token(known: _Library, label: str) -> Any:
+def _one_token(known: Library, label: str) -> Any:
     """The token with this label, which must be one. Raises ConfigError, PKCS11Error."""
     found = list(known.binding.get_tokens(token_label=label))
     if len(found) != 1:
@@ -472,9 +378,9 @@ MASTER_KEY: Final = {
 # --- AES key wrap with padding: the token wraps and unwraps key objects only -----------------------------------------
 
 
-def _kwp(opened: _Open) -> Cryptoki:
+def _kwp(slot: Any) -> Cryptoki:
     """CKM_AES_KEY_WRAP_KWP where it exists, else CKM_AES_KEY_WRAP_PAD, which is the same thing in SoftHSM 2.6."""
-    there = opened.slot.get_mechanisms()
+    there = slot.get_mechanisms()
     return Cryptoki.AES_KEY_WRAP_KWP if Cryptoki.AES_KEY_WRAP_KWP in there else Cryptoki.AES_KEY_WRAP_PAD
 
 
@@ -490,14 +396,14 @@ def _wrap(opened: _Open, key: Any, data_key: bytes) -> bytes:
     template = {Attribute.CLASS: ObjectClass.SECRET_KEY, Attribute.KEY_TYPE: KeyType.AES, Attribute.VALUE: data_key}
     inner = opened.session.create_object(template | _SESSION_KEY)
     try:
-        return bytes(key.wrap_key(inner, mechanism=_kwp(opened)))
+        return bytes(key.wrap_key(inner, mechanism=opened.kwp))
     finally:
         inner.destroy()
 
 
 def _unwrap(opened: _Open, key: Any, sealed: bytes) -> bytes:
     inner = key.unwrap_key(
-        ObjectClass.SECRET_KEY, KeyType.AES, sealed, mechanism=_kwp(opened), template=_SESSION_KEY, capabilities=0
+        ObjectClass.SECRET_KEY, KeyType.AES, sealed, mechanism=opened.kwp, template=_SESSION_KEY, capabilities=0
     )
     try:
         return bytes(inner[Attribute.VALUE])

@@ -27,9 +27,10 @@ from pkcs11 import TokenFlag
 
 from kmipsrv.errors import ConfigError, KmipError
 from kmipsrv.keyring.counter import FileCounter
+from kmipsrv.keyring.cryptoki import LOCK, library
 from kmipsrv.keyring.envelope import Envelope
 from kmipsrv.keyring.master import MECHANISMS, Mechanism
-from kmipsrv.keyring.pkcs11 import LOCK, Token, TokenAddress, library, make_version, read_pin
+from kmipsrv.keyring.pkcs11 import Token, TokenAddress, make_version, read_pin
 
 SOFTHSM2: Final = (
     Path("/usr/lib/softhsm/libsofthsm2.so"),  # Debian, Ubuntu
@@ -253,7 +254,7 @@ def _init_token(address: TokenAddress, pin: str) -> None:
         raise ConfigError(f"the token label '{address.token_label}' must have 1 to {LABEL_LENGTH} bytes")
     with LOCK:
         try:
-            slots = library(address.module, address.softhsm2_conf).binding.get_slots()
+            slots = library(address.module, address.softhsm2_conf, anew=True).binding.get_slots()
             free = [slot for slot in slots if not slot.get_token().flags & TokenFlag.TOKEN_INITIALIZED]
             if not free:
                 raise ConfigError(f"{address.module} has no slot for a new token: check its configuration")
