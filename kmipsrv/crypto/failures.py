@@ -57,8 +57,10 @@ class map_errors:  # noqa: N801 - reads as a verb: `with map_errors("decrypt"):`
         for foreign, cause, text in _CAUSES:
             if isinstance(error, foreign):
                 raise KmipError(cause or self._invalid, f"{self._doing}: {text}") from error
-        if type(error).__name__ == "PanicException":  # the library's Rust half; it derives from BaseException
-            raise KmipError(Cause.CRYPTOGRAPHIC_FAILURE, f"{self._doing}: the library refused") from error
+        # The library's other exceptions (x509.InvalidVersion, x509.DuplicateExtension and such), and a panic of its Rust
+        # half, which derives from BaseException. An exception of this project's own making passes: it is a bug.
+        if type(error).__module__.startswith(("cryptography.", "pyo3_runtime")):
+            raise KmipError(self._invalid, f"{self._doing}: the cryptographic library refused") from error
 
 
 def unsupported(message: str) -> KmipError:
