@@ -136,7 +136,7 @@ class Client:
         for number, (operation, payload) in enumerate(items):
             content: list[Item] = [(Tag.OPERATION, ENUMERATION, int(operation))]
             if len(items) > 1 and self.version < V3_0:
-                content.append((Tag.UNIQUE_BATCH_ITEM_ID, BYTE_STRING, bytes([number])))
+                content.append((Tag.UNIQUE_BATCH_ITEM_ID, BYTE_STRING, number.to_bytes(4, "big")))
             content.append((Tag.REQUEST_PAYLOAD, STRUCTURE, payload))
             batch.append((Tag.BATCH_ITEM, STRUCTURE, content))
         return encode((Tag.REQUEST_MESSAGE, STRUCTURE, [(Tag.REQUEST_HEADER, STRUCTURE, fields), *batch]))
@@ -180,7 +180,7 @@ class Client:
 
     # ------------------------------------------------------------------------------------------------ common requests
 
-    def attributes(self, *attributes: tuple[Tag, int, Any], tag_1x: Tag = Tag.TEMPLATE_ATTRIBUTE) -> Item:
+    def attributes(self, *attributes: Item, tag_1x: Tag = Tag.TEMPLATE_ATTRIBUTE) -> Item:
         """The Template-Attribute or Attributes of a request."""
         if self.version >= V2_0:
             wide = {
@@ -192,7 +192,7 @@ class Client:
             return wide[tag_1x], STRUCTURE, list(attributes)
         return tag_1x, STRUCTURE, [attribute_1x(*each) for each in attributes]
 
-    def create(self, *attributes: tuple[Tag, int, Any], mask: int = 12, length: int = 256) -> str:
+    def create(self, *attributes: Item, mask: int = 12, length: int = 256) -> str:
         """A new AES key's unique identifier."""
         given = [
             (Tag.CRYPTOGRAPHIC_ALGORITHM, ENUMERATION, 3),
@@ -202,11 +202,11 @@ class Client:
         ]
         return self.ok(Operation.CREATE, (Tag.OBJECT_TYPE, ENUMERATION, 2), self.attributes(*given)).uid
 
-    def register_key(self, material: bytes, *attributes: tuple[Tag, int, Any], mask: int = 12) -> str:
+    def register_key(self, material: bytes, *attributes: Item, mask: int = 12) -> str:
         """A registered AES key's unique identifier."""
         return self.ok(Operation.REGISTER, *self.key(material, *attributes, mask=mask)).uid
 
-    def key(self, material: bytes, *attributes: tuple[Tag, int, Any], mask: int = 12) -> list[Item]:
+    def key(self, material: bytes, *attributes: Item, mask: int = 12) -> list[Item]:
         """The payload of a Register of an AES key."""
         block: list[Item] = [
             (Tag.KEY_FORMAT_TYPE, ENUMERATION, 1),
@@ -229,7 +229,7 @@ class Client:
         assert isinstance(value, int)
         return value
 
-    def locate(self, *terms: tuple[Tag, int, Any], more: Sequence[Item] = ()) -> list[str]:
+    def locate(self, *terms: Item, more: Sequence[Item] = ()) -> list[str]:
         """Unique identifiers, in the order of the answer."""
         if self.version >= V2_0:
             payload: list[Item] = [(Tag.ATTRIBUTES, STRUCTURE, list(terms))]
@@ -247,9 +247,9 @@ def name_value(text: str) -> list[Item]:
     return [(Tag.NAME_VALUE, TEXT_STRING, text), (Tag.NAME_TYPE, ENUMERATION, 1)]
 
 
-def attribute_1x(tag: Tag, kind: int, value: Any) -> Item:
+def attribute_1x(tag: int, kind: int, value: Any) -> Item:
     """An Attribute structure of 1.x."""
-    return named_1x(tag.text, kind, value)
+    return named_1x(Tag(tag).text, kind, value)
 
 
 def named_1x(name: str, kind: int, value: Any) -> Item:
