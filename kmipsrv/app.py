@@ -39,7 +39,6 @@ CHECK_RECORD = "check"  # the kind of the record that tells the right master key
 
 def open_store(config: Config) -> Store:
     """The object store of the configuration. Raises ConfigError."""
-
     url = make_url(config.database_url)
     if url.get_backend_name() == "sqlite":
         return SQLiteStore(Path(url.database or ""))
@@ -66,11 +65,16 @@ def verify_master_key(store: Store, keyring: Envelope) -> None:
     """A store opens only with the master key that sealed it: an ordinary sealed record of known content tells.
 
     The first start writes the record. Raises ConfigError."""
+    used = store.holds_objects()
     with store.work() as work:
         record = work.read(CHECK_RECORD, "master key")
-        if record is None:
+        if record is None and not used:
             work.write(CHECK_RECORD, "master key", keyring.check_record())
             return
+    if record is None:
+        raise ConfigError(
+            "database: it holds objects, but not the record that tells their master key; restore a backup"
+        )
     try:
         keyring.verify_check(record)
     except TokenUnavailable:
@@ -191,7 +195,9 @@ def serve(
     else:
         sockets = [door.socket for door in doors]
         grace = config.limits.drain_timeout + 5
-        Supervisor(config.workers, worker, sockets, lambda: ready(opened), grace).run()
+        status = Supervisor(config.workers, worker, sockets, lambda: ready(opened), grace).run()
+        if status:
+            raise SystemExit(status)
     stopping()
 
 

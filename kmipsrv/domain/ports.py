@@ -93,6 +93,9 @@ class Store(Protocol):
     def work(self) -> AbstractContextManager[Work]:
         """One transaction: commits durably when left, rolls back on an exception. One thread at a time per store."""
 
+    def holds_objects(self) -> bool:
+        """Whether there is any object, of any owner. Not inside `work()`."""
+
     def close(self) -> None: ...
 
 

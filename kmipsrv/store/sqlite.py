@@ -130,6 +130,12 @@ class SQLiteStore:
         """See `domain.ports.Store`. Raises StoreUnavailable when the transaction could not be kept."""
         return _Unit(self)
 
+    def holds_objects(self) -> bool:
+        """See `domain.ports.Store`."""
+        with self._lock:
+            (found,) = self._connection.execute("SELECT EXISTS (SELECT 1 FROM objects)").fetchone()
+        return bool(found)
+
     def close(self) -> None:
         """See `domain.ports.Store`."""
         with self._lock:
