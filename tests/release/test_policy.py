@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from kmipsrv.release.canonical import loads
 from kmipsrv.release.evidence import Endorsements, verify
-from kmipsrv.release.facts import Facts, read_time
+from kmipsrv.release.facts import VOCABULARY, Facts, read_time
 from kmipsrv.release.policy import NotAPolicy, Truth, evaluate, explain, parse
 from kmipsrv.release.policy_leaves import MAX_ARRAY, OPERATORS, resolve
 from tests.release.policy_strategies import NOW
@@ -393,11 +394,11 @@ def test_evaluation_time_is_bounded_on_the_largest_policy_and_claims() -> None:
 
 def test_the_authorities_a_policy_names() -> None:
     named = parse('{"anyOf": [{"authority": "snp", "allOf": [{"claim": "a", "equals": 1}]}]}')
-    assert named.authorities() == {"snp"}
+    assert named.authorities() == frozenset(["snp"])
     both = parse(
         '{"allOf": [{"authority": "snp", "allOf": [{"claim": "a", "equals": 1}]}, {"claim": "b", "equals": 1}]}'
     )
-    assert both.authorities() == {"snp"}
+    assert both.authorities() == frozenset(["snp"])
     open_policy = parse(
         '{"anyOf": [{"authority": "snp", "allOf": [{"claim": "a", "equals": 1}]}, {"claim": "b", "equals": 1}]}'
     )
@@ -413,7 +414,7 @@ def test_what_a_policy_says_of_itself() -> None:
     assert policy.immutable
     assert policy.requires_key_binding
     assert policy.approvals is not None
-    assert (policy.approvals.m, policy.approvals.of) == (2, {"x", "y", "z"})
+    assert (policy.approvals.m, policy.approvals.of) == (2, frozenset("xyz"))
     assert policy.rate is not None
     assert (policy.rate.count, policy.rate.per.total_seconds()) == (2, 60)
     assert policy.id == "sha256:" + policy.id[7:]
@@ -427,3 +428,24 @@ def test_the_examples_load_and_are_what_they_say() -> None:
         policy = parse(path.read_bytes())
         assert not evaluate(policy, Facts(claims={}, now=NOW)).allow
         assert isinstance(policy.document["description"], str)
+
+
+def test_the_documents_truth_table_is_true() -> None:
+    text = (REPOSITORY / "docs" / "release-policy.md").read_text()
+    section = text.split("### Truth table")[1].split("\n\n")[1]
+    head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines()]
+    asked = [cell.strip("`").split(": ", 1) for cell in head[1:]]
+    assert len(rows) >= 7
+    for claim, *expected in rows:
+        claims: dict[str, Any] = {} if "absent" in claim else {"x": json.loads(claim.strip("`"))}
+        for (operator, operand), result in zip(asked, expected, strict=True):
+            assert leaf_result(operator, json.loads(operand), claims).value == result, (claim, operator)
+
+
+def test_the_vocabulary_is_the_documents() -> None:
+    """Names that verifiers use and tokens may not: each is explained, and none is explained that tokens could take."""
+    document = REPOSITORY / "docs" / "attestation-claims.md"
+    rows = [line.split("|")[1] for line in document.read_text().splitlines() if line.startswith("| `")]
+    explained = {name for row in rows for name in re.findall(r"`([a-z0-9_]+)`", row)}
+    assert VOCABULARY - explained <= {"raw"}, "not in docs/attestation-claims.md"
+    assert explained - VOCABULARY == set(), "not in kmipsrv.release.facts.VOCABULARY"

@@ -23,7 +23,7 @@ from kmipsrv.release.endorsements import Endorsements
 from kmipsrv.release.evidence import Claims
 from kmipsrv.release.issuers import normalise_issuer
 from kmipsrv.release.refusal import Refused
-from kmipsrv.release.text import from_base64
+from kmipsrv.release.text import decoded, from_base64
 from kmipsrv.release.verifiers.cwt import verify_cwt
 from kmipsrv.release.verifiers.jws import Token, require, verify_jws
 from kmipsrv.release.verifiers.token_binding import bind_jwk, bind_spki, check_nonce, eat_nonces
@@ -92,6 +92,8 @@ _TEES: Final = {
 
 def verify_ear(evidence: bytes, endorsements: Endorsements, now: datetime.datetime, nonce: bytes | None) -> Claims:
     """An EAR; the endorsements hold the verifier's public key. Raises Refused."""
+    if b"." not in evidence:
+        evidence = decoded(evidence)  # a CWT in hexadecimal or base64
     is_cwt = evidence[:1] in (b"\xd2", b"\xd8", b"\x84")  # COSE_Sign1 with its tag, CWT's tag, or neither
     token = verify_cwt(evidence, endorsements, now) if is_cwt else verify_jws(evidence, endorsements, now)
     raw = token.claims
