@@ -85,11 +85,14 @@ def curve_of(fields: Fields) -> RecommendedCurve:
         raise _wrong("the recommended curve is unknown") from error
 
 
-def load_private(form: KeyFormatType, fields: Fields) -> PrivateKeyTypes:
-    """The library's private key of a transparent one. Raises Invalid Field, or Unsupported for sizes and curves."""
+def load_private(form: KeyFormatType, fields: Fields, *, check: bool = True) -> PrivateKeyTypes:
+    """The library's private key of a transparent one. Raises Invalid Field, or Unsupported for sizes and curves.
+
+    `check` proves that an RSA key's primes are prime (slow; see `formats.load_private`).
+    """
     with map_errors("read the transparent private key", Cause.INVALID_FIELD):
         if form == RSA_PRIVATE:
-            return _rsa_private(fields)
+            return _rsa_private(fields).private_key(unsafe_skip_rsa_key_validation=not check)
         if form in EC_PRIVATE:
             curve = curve_of(fields)
             _not_montgomery(curve)
@@ -211,7 +214,7 @@ def _dh_group(parameters: diffie_hellman.DHParameters) -> dict[str, Value]:
     return {"p": group.p, "q": group.q, "g": group.g, "j": (group.p - 1) // group.q}
 
 
-def _rsa_private(fields: Fields) -> rsa.RSAPrivateKey:
+def _rsa_private(fields: Fields) -> rsa.RSAPrivateNumbers:
     """KMIP 2.1 §3.7: Private Exponent, or P and Q, or both prime exponents are enough."""
     n, d, e = number(fields, "modulus"), maybe(fields, "private_exponent"), maybe(fields, "public_exponent")
     p, q = maybe(fields, "p"), maybe(fields, "q")
@@ -249,7 +252,7 @@ def _rsa_private(fields: Fields) -> rsa.RSAPrivateKey:
         dmq1=dq or d % (q - 1),
         iqmp=maybe(fields, "crt_coefficient") or pow(q, -1, p),
         public_numbers=rsa.RSAPublicNumbers(e, n),
-    ).private_key()
+    )
 
 
 def _exponent(n: int, d: int) -> int:

@@ -195,6 +195,13 @@ def test_a_modulus_without_two_prime_factors_is_refused_soon(bits: int) -> None:
         assert refused.value.cause == Cause.INVALID_FIELD
 
 
+def test_stored_keys_are_read_without_the_slow_check() -> None:
+    key = sample("RSA")
+    for form in PRIVATE_FORMS["RSA"]:
+        material = formats.dump_private(key, form)
+        assert formats.convert_private(material, form, F.PKCS_8, check=False) == pkcs8(key)
+
+
 def test_transparent_keys_beyond_the_library_are_described() -> None:
     curve = formats.describe(
         ObjectType.PRIVATE_KEY, F.TRANSPARENT_EC_PRIVATE_KEY, {"recommended_curve": C.B_163, "d": 7}
