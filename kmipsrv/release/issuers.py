@@ -1,8 +1,30 @@
-"""The names of token issuers (RFC 7519 §4.1.1), and the one normalisation under which two of them are the same."""
+"""The names of token issuers (RFC 7519 §4.1.1): which are known, and the one normalisation under which two are the same."""
 
 from __future__ import annotations
 
+import re
+from typing import Final
 from urllib.parse import urlsplit
+
+MAA_ISSUER: Final = re.compile(r"https://[a-z0-9-]+(\.[a-z0-9-]+)+\.attest\.azure\.(net|us|cn)\Z")
+GCP_ISSUER: Final = "https://confidentialcomputing.googleapis.com"
+ITA_ISSUERS: Final = (
+    "Intel Trust Authority",
+    "https://portal.trustauthority.intel.com",
+    "https://portal.eu.trustauthority.intel.com",
+)
+PREFIX: Final = "issuer:"
+"""What an authority begins with that is neither a URL nor a type of evidence."""
+
+
+def evidence_types(authority: str) -> frozenset[str]:
+    """The types of evidence in which the issuer `authority` of a policy can speak."""
+    issuer = authority.removeprefix(PREFIX)
+    if MAA_ISSUER.match(issuer):
+        return frozenset(("maa",))
+    if issuer == GCP_ISSUER:
+        return frozenset(("gcp",))
+    return frozenset(("ita",)) if issuer in ITA_ISSUERS else frozenset(("ear", "jwt"))
 
 
 def normalise_issuer(text: str) -> str:

@@ -28,7 +28,7 @@ from kmipsrv.release import canonical
 from kmipsrv.release.canonical import Json, NotJson
 from kmipsrv.release.evidence import TYPES
 from kmipsrv.release.facts import Facts, write_time
-from kmipsrv.release.issuers import normalise_issuer
+from kmipsrv.release.issuers import PREFIX, evidence_types, normalise_issuer
 from kmipsrv.release.policy_conditions import (
     Approvals,
     Rate,
@@ -44,7 +44,6 @@ MAX_DEPTH: Final = 16
 MAX_NODES: Final = 1024
 VERSIONS: Final = ("1.0.0",)
 DIALECTS: Final = ("azure",)
-ISSUER: Final = "issuer:"
 _TOP: Final = ("version", "description", "anyOf", "allOf", "conditions", "use", "immutable", "dialect")
 
 
@@ -95,7 +94,7 @@ def _speaks(authority: str, facts: Facts) -> bool:
     if facts.issuer is None:
         return False
     # The prefix stays on, so that no issuer can call itself by the name of a type of evidence.
-    return authority in (f"{ISSUER}{facts.issuer}", normalise_issuer(facts.issuer))
+    return authority in (f"{PREFIX}{facts.issuer}", normalise_issuer(facts.issuer))
 
 
 def _parse_authority(value: Json, at: str) -> str:
@@ -106,7 +105,7 @@ def _parse_authority(value: Json, at: str) -> str:
         raise NotAPolicy(at, "must be a string that names an issuer or a type of evidence")
     if value in TYPES:
         return value
-    if value.startswith(ISSUER) and value != ISSUER:
+    if value.startswith(PREFIX) and value != PREFIX:
         return value
     url = value if "://" in value else f"https://{value}"
     if "." not in value or not url.lower().startswith("https://") or " " in url:
@@ -195,6 +194,13 @@ class Policy:
     def authorities(self) -> frozenset[str] | None:
         """The authorities that could satisfy it; None when some part asks for none, so that any could."""
         return _authorities(self.tree)
+
+    def evidence_types(self) -> frozenset[str]:
+        """The types of evidence that could satisfy it: what a client is told when it is asked to attest."""
+        authorities = self.authorities()
+        if authorities is None:
+            return frozenset(TYPES)
+        return frozenset().union(*({name} if name in TYPES else evidence_types(name) for name in authorities))
 
 
 def _authorities(node: Node | Leaf) -> frozenset[str] | None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kmipsrv.release.canonical import loads
-from kmipsrv.release.evidence import Endorsements, verify
+from kmipsrv.release.evidence import TYPES, Endorsements, verify
 from kmipsrv.release.facts import VOCABULARY, Facts, read_time
 from kmipsrv.release.policy import NotAPolicy, Truth, evaluate, explain, parse
 from kmipsrv.release.policy_leaves import MAX_ARRAY, OPERATORS, resolve
@@ -403,6 +403,19 @@ def test_the_authorities_a_policy_names() -> None:
         '{"anyOf": [{"authority": "snp", "allOf": [{"claim": "a", "equals": 1}]}, {"claim": "b", "equals": 1}]}'
     )
     assert open_policy.authorities() is None
+    assert open_policy.evidence_types() == frozenset(TYPES)
+    assert both.evidence_types() == frozenset(["snp"])
+    issuers = {
+        "https://sharedweu.weu.attest.azure.net/": {"maa"},
+        "https://confidentialcomputing.googleapis.com": {"gcp"},
+        "issuer:Intel Trust Authority": {"ita"},
+        "https://portal.eu.trustauthority.intel.com": {"ita"},
+        "https://issuer.example": {"ear", "jwt"},
+    }
+    for issuer, types in issuers.items():
+        leaf = {"claim": "a", "equals": 1}
+        policy = parse(json.dumps({"anyOf": [{"authority": issuer, "allOf": [leaf]}]}))
+        assert policy.evidence_types() == frozenset(types)
 
 
 def test_what_a_policy_says_of_itself() -> None:

@@ -505,6 +505,30 @@ def test_a_status_claims_no_more_than_the_vector(status: Any, vector: dict[str, 
         assert verify_ear(made, KEYS, NOW, None)["status"] == expected
 
 
+@pytest.mark.shared
+def test_the_drafts_examples_signed(shared: Path) -> None:
+    """The examples of the draft are claim sets; here a test key signs them."""
+    folder = shared / "attestation" / "evidence" / "ear"
+    for name, status in (
+        ("ear-json-1.diag", "contraindicated"),
+        ("ear-json-2.diag", "affirming"),
+        ("ext-veraison-json-1.diag", "contraindicated"),
+    ):
+        claims = json.loads((folder / name).read_text())
+        assert verify_ear(signed(claims), KEYS, NOW, None)["status"] == status
+    # ear-cbor-1.diag, transcribed from diagnostic notation
+    example = {
+        265: "tag:ietf.org,2026:rats/ear#03",
+        6: 1666529184,
+        1004: {0: "https://veraison-project.org", 1: "vts 0.0.1"},
+        1002: b"lifeboatman",
+        266: {"PSA": {1000: 96, 1001: {0: 2, 2: 96, 4: 2}, 1003: ["https://veraison.example/policy/1/60a0068d"]}},
+    }
+    claims = verify_ear(cwt(EC, example), keys(jwk(EC)), NOW, None)
+    assert claims["status"] == "contraindicated"
+    assert claims["raw"]["ear_raw_evidence"] == b64(b"lifeboatman")
+
+
 def test_the_worst_submodule_counts() -> None:
     for worst in ("contraindicated", "warning", "none", "affirming"):
         submods = {"a": {"ear_status": "affirming"}, "b": {"ear_status": worst}}

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -22,7 +21,7 @@ from kmipsrv.release.canonical import Json, NotJson
 from kmipsrv.release.endorsements import Endorsements
 from kmipsrv.release.evidence import Claims, epoch
 from kmipsrv.release.facts import read_time
-from kmipsrv.release.issuers import normalise_issuer
+from kmipsrv.release.issuers import GCP_ISSUER, ITA_ISSUERS, MAA_ISSUER, normalise_issuer
 from kmipsrv.release.refusal import Refused
 from kmipsrv.release.verifiers.ear import verify_ear
 from kmipsrv.release.verifiers.eat_bundle import open_bundle, verify_bundle
@@ -31,14 +30,7 @@ from kmipsrv.release.verifiers.token_binding import bind_jwk, check_nonce, eat_n
 
 __all__ = ["verify_ear", "verify_gcp", "verify_ita", "verify_jwt", "verify_maa"]
 
-_MAA_ISSUER: Final = re.compile(r"https://[a-z0-9-]+(\.[a-z0-9-]+)+\.attest\.azure\.(net|us|cn)\Z")
-_GCP_ISSUER: Final = "https://confidentialcomputing.googleapis.com"
 _GCP_ROOT: Final = "Confidential Space Root CA"
-_ITA_ISSUERS: Final = (
-    "Intel Trust Authority",
-    "https://portal.trustauthority.intel.com",
-    "https://portal.eu.trustauthority.intel.com",
-)
 
 # RFC 9711 §4.2.9, the names that dbgstat has in JSON; Intel shortens one
 _DEBUG_STATUS: Final = {
@@ -127,7 +119,7 @@ def verify_maa(evidence: bytes, endorsements: Endorsements, now: datetime.dateti
     raw = token.claims
     require(raw, "exp", "iat", "nbf", "x-ms-attestation-type")
     issuer = _issuer(token)  # 7.
-    if not _MAA_ISSUER.match(normalise_issuer(issuer)):
+    if not MAA_ISSUER.match(normalise_issuer(issuer)):
         raise Refused("issuer", "not an attestation provider of Microsoft Azure")
     runtime = _object(raw.get("x-ms-runtime"))
     payload = _object(runtime.get("client-payload"))
@@ -180,7 +172,7 @@ def verify_gcp(evidence: bytes, endorsements: Endorsements, now: datetime.dateti
     raw = token.claims
     require(raw, "exp", "iat", "aud")
     issuer = _issuer(token)  # 7.
-    if issuer != _GCP_ISSUER:
+    if issuer != GCP_ISSUER:
         raise Refused("issuer", "not Google's Confidential Space")
     check_nonce(nonce, eat_nonces(raw.get("eat_nonce")))  # 8.
     claims = _common(token, issuer)  # 9.
@@ -209,7 +201,7 @@ def verify_ita(evidence: bytes, endorsements: Endorsements, now: datetime.dateti
     raw = token.claims
     require(raw, "exp", "iat")
     issuer = _issuer(token)  # 7.
-    if normalise_issuer(issuer) not in _ITA_ISSUERS:
+    if normalise_issuer(issuer) not in ITA_ISSUERS:
         raise Refused("issuer", "not Intel Trust Authority")
     sections = [name for name in _ITA_CLAIMS if isinstance(raw.get(name), dict)]
     if len(sections) > 1:
