@@ -26,6 +26,7 @@ from kmipsrv.keyring.envelope import Envelope
 from kmipsrv.keyring.provision import KeyringSettings, open_keyring
 from kmipsrv.release.gate import Gate
 from kmipsrv.server import serve as edge
+from kmipsrv.server.bodies import bodies
 from kmipsrv.server.limits import Limits
 from kmipsrv.server.listener import Door
 from kmipsrv.server.tls import CIPHERS, Trust, trust
@@ -170,7 +171,8 @@ def serve(
     doors = [Door(edge.bind(config.listen.host, config.listen.port))]
     opened = [("KMIP over TLS", _bound(doors[0]))]
     if config.https is not None:
-        raise ConfigError("https: this version serves KMIP over TLS only: take the setting out")
+        doors.append(Door(edge.bind(config.https.host, config.https.port), "https"))
+        opened.append(("KMIP over HTTPS", _bound(doors[1])))
 
     def worker(up: Callable[[], None], seat: Seat | None) -> None:
         engine = open_engine(config)
@@ -182,6 +184,7 @@ def serve(
                     edge_limits(config),
                     engine.answer,
                     prepare=engine.prepare,
+                    bodies=bodies(config.limits.nesting),
                     ready=up,
                     reload=lambda: make_trust(config),
                     seat=seat,
