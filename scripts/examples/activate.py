@@ -1,0 +1,10 @@
+"""Activate an object: activate.py UNIQUE_IDENTIFIER."""
+
+from __future__ import annotations
+
+from connection import arguments, connect
+
+options = arguments(__doc__, "unique_identifier")
+with connect(options) as client:
+    client.activate(options.unique_identifier)
+    print("active")
