@@ -188,6 +188,9 @@ def _ordered(compare: Callable[[int, int], bool]) -> Callable[[Json, Json], bool
 
 
 def _whole(seen: Json) -> int:
+    """A claim's integer: itself, or the `0x…` that verifiers write where JSON's numbers are not exact."""
+    if isinstance(seen, str) and _HEXADECIMAL.match(seen):
+        return int(seen, 16)
     if _type(seen) != "integer":
         raise IllTyped(f"a {_type(seen)}, not an integer")
     return int(seen)
