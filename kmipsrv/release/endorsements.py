@@ -177,7 +177,10 @@ def _parse_block(label: str, data: bytes) -> Endorsements:
     if label == "PUBLIC KEY":
         return Endorsements(public_keys=(public_key_from_spki(data),))
     if label == "X509 CRL":
-        return Endorsements(crls=(x509.load_der_x509_crl(data),))
+        try:
+            return Endorsements(crls=(x509.load_der_x509_crl(data),))
+        except x509.InvalidVersion as error:
+            raise ValueError("a CRL of an unknown version") from error
     raise ValueError("a block of this kind is not an endorsement")  # private keys above all
 
 
@@ -194,7 +197,9 @@ def _parse_json(value: Json) -> Endorsements:
         raise ValueError("JSON of an unknown kind")
     keys = value.get("keys")
     if isinstance(keys, list):  # JWK Set, RFC 7517 §5
-        return Endorsements(jwks=tuple(_jwk(key) for key in keys))
+        # A set can be bound to its issuer (no member of RFC 7517 says whose keys these are): its keys sign for no other.
+        issuer = {"issuer": value["issuer"]} if "issuer" in value else {}
+        return Endorsements(jwks=tuple({**_jwk(key), **issuer} for key in keys))
     if "kty" in value:
         return Endorsements(jwks=(_jwk(value),))
     if value.keys() >= _COLLATERAL:

@@ -7,9 +7,9 @@ one; the signature is always checked over the bytes as they came.
 
 from __future__ import annotations
 
-import datetime
 import functools
 import hashlib
+from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -20,9 +20,12 @@ from kmipsrv.release.verifiers import der
 
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
 
+BASIC_CONSTRAINTS, KEY_USAGE, EXTENDED_KEY_USAGE = "2.5.29.19", "2.5.29.15", "2.5.29.37"
+
 MAX_CERTIFICATE = 64 * 1024
 MAX_RSA_BITS = 8192  # bounds the work of one verification
 _HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
+_VERSION_3 = b"\xa0\x03\x02\x01\x02"  # version is [0] EXPLICIT INTEGER { v1(0), v2(1), v3(2) }
 _CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 
 
@@ -51,10 +54,37 @@ def spki_of(key: PublicKey) -> bytes:
     return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
-class Certificate:
-    """One certificate. Raises ValueError when the bytes are not exactly one certificate in DER."""
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """One extension: `value` is the content of its OCTET STRING."""
 
-    __slots__ = ("__dict__", "der", "parsed", "serial_number", "tbs")
+    critical: bool
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BasicConstraints:
+    """RFC 5280 §4.2.1.9."""
+
+    ca: bool
+    path_length: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUsage:
+    """The bits of RFC 5280 §4.2.1.3 that matter here."""
+
+    digital_signature: bool
+    key_cert_sign: bool
+    crl_sign: bool
+
+
+class Certificate:
+    """One certificate. Raises ValueError when the bytes are not exactly one certificate in DER.
+
+    Everything but public key, signature parameters and validity is read here: names are compared as they are encoded,
+    and of the extensions only three are interpreted.
+    """
 
     def __init__(self, data: bytes) -> None:
         if len(data) > MAX_CERTIFICATE:
@@ -63,11 +93,13 @@ class Certificate:
         if len(outer) != 3:
             raise ValueError("not a certificate")
         fields = list(outer[0].children())
-        if len(fields) < 7 or fields[0].tag != 0xA0:  # version is [0] EXPLICIT; v1 has none
+        if len(fields) < 7 or fields[0].encoded != _VERSION_3:
             raise ValueError("not an X.509 version 3 certificate")
         self.der = data
         self.tbs = outer[0].encoded
         self.serial_number = der.integer(fields[1])
+        self.issuer = fields[3].encoded
+        self.subject = fields[5].encoded
         # RFC 5280 §4.1.1.2: the algorithm outside "MUST contain the same algorithm identifier" as the signed one
         if outer[1].encoded != fields[2].encoded:
             raise ValueError("certificate: the two signature algorithms differ")
@@ -76,7 +108,17 @@ class Certificate:
         if self.serial_number == 0:
             zero = fields[1].end - 1
             data = data[:zero] + b"\x01" + data[zero + 1 :]
-        self.parsed = x509.load_der_x509_certificate(data)
+        self.extensions = _extensions(fields[-1]) if fields[-1].tag == 0xA3 else {}
+        self.basic_constraints = _basic_constraints(self.extensions.get(BASIC_CONSTRAINTS))
+        self.key_usage = _key_usage(self.extensions.get(KEY_USAGE))
+        self.extended_key_usage = _extended_key_usage(self.extensions.get(EXTENDED_KEY_USAGE))
+        self.common_name = _common_name(fields[5])
+        try:
+            self._parsed = x509.load_der_x509_certificate(data)
+        except x509.InvalidVersion as error:
+            raise ValueError("not an X.509 version 3 certificate") from error
+        self.not_before = self._parsed.not_valid_before_utc
+        self.not_after = self._parsed.not_valid_after_utc
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Certificate) and self.der == other.der
@@ -92,27 +134,19 @@ class Certificate:
         """SHA-256 of the whole certificate, in lower-case hexadecimal."""
         return hashlib.sha256(self.der).hexdigest()
 
-    @functools.cached_property
-    def subject(self) -> bytes:
-        return self.parsed.subject.public_bytes()
-
-    @functools.cached_property
-    def issuer(self) -> bytes:
-        return self.parsed.issuer.public_bytes()
-
-    @property
-    def common_name(self) -> str:
-        names = self.parsed.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-        return str(names[0].value) if names else ""
-
     @property
     def self_issued(self) -> bool:
         return self.subject == self.issuer
 
+    @property
+    def is_ca(self) -> bool:
+        return self.basic_constraints is not None and self.basic_constraints.ca
+
     @functools.cached_property
     def public_key(self) -> PublicKey:
+        """Raises ValueError where the key is of a kind or strength that verifies nothing here."""
         try:
-            return checked_public_key(self.parsed.public_key())
+            return checked_public_key(self._parsed.public_key())
         except UnsupportedAlgorithm as error:
             raise ValueError("certificate: unsupported public key") from error
 
@@ -124,63 +158,79 @@ class Certificate:
         except ValueError:
             return None
 
-    @functools.cached_property
-    def spki(self) -> bytes:
-        return spki_of(self.public_key)
-
-    @property
-    def not_before(self) -> datetime.datetime:
-        return self.parsed.not_valid_before_utc
-
-    @property
-    def not_after(self) -> datetime.datetime:
-        return self.parsed.not_valid_after_utc
-
-    @functools.cached_property
-    def extensions(self) -> x509.Extensions:
-        """Raises ValueError when an extension is malformed or stands there twice."""
-        try:
-            return self.parsed.extensions
-        except (x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
-            raise ValueError("certificate: malformed extensions") from error
-
-    @functools.cached_property
-    def vendor_extensions(self) -> dict[str, bytes]:
-        """The extensions that the library does not know: OID -> content of the OCTET STRING."""
-        return {
-            extension.oid.dotted_string: extension.value.value
-            for extension in self.extensions
-            if isinstance(extension.value, x509.UnrecognizedExtension)
-        }
-
-    @functools.cached_property
-    def basic_constraints(self) -> x509.BasicConstraints | None:
-        try:
-            return self.extensions.get_extension_for_class(x509.BasicConstraints).value
-        except x509.ExtensionNotFound:
-            return None
-
-    @functools.cached_property
-    def key_usage(self) -> x509.KeyUsage | None:
-        try:
-            return self.extensions.get_extension_for_class(x509.KeyUsage).value
-        except x509.ExtensionNotFound:
-            return None
-
-    @property
-    def is_ca(self) -> bool:
-        return self.basic_constraints is not None and self.basic_constraints.ca
+    def extension(self, oid: str) -> bytes | None:
+        """The value of an extension, None where it is absent."""
+        found = self.extensions.get(oid)
+        return None if found is None else found.value
 
     def verify_signed_by(self, issuer: Certificate) -> None:
         """The signature over this certificate by the issuer's key, and nothing else. Raises ValueError."""
-        parsed = self.parsed
-        verify_with_parameters(
-            issuer.public_key,
-            parsed.signature,
-            self.tbs,
-            parsed.signature_hash_algorithm,
-            None if isinstance(issuer.public_key, ed25519.Ed25519PublicKey) else parsed.signature_algorithm_parameters,
-        )
+        parsed = self._parsed
+        try:
+            algorithm = parsed.signature_hash_algorithm
+            ed25519_key = isinstance(issuer.public_key, ed25519.Ed25519PublicKey)
+            parameters = None if ed25519_key else parsed.signature_algorithm_parameters
+        except UnsupportedAlgorithm as error:
+            raise ValueError("certificate: unsupported signature algorithm") from error
+        verify_with_parameters(issuer.public_key, parsed.signature, self.tbs, algorithm, parameters)
+
+
+def _extensions(field: der.Element) -> dict[str, Extension]:
+    """Extensions ::= SEQUENCE OF SEQUENCE { extnID, critical BOOLEAN DEFAULT FALSE, extnValue OCTET STRING }."""
+    extensions: dict[str, Extension] = {}
+    (members,) = field.children()
+    for member in members.children():
+        oid, *flags, value = member.children()
+        if len(flags) > 1 or any(flag.tag != der.BOOLEAN or flag.end - flag.content != 1 for flag in flags):
+            raise ValueError("certificate: malformed extension")
+        name = der.object_identifier(oid)
+        if value.tag != der.OCTET_STRING or name in extensions:
+            raise ValueError("certificate: malformed extension, or one that stands twice")
+        extensions[name] = Extension(any(flag.value != b"\0" for flag in flags), value.value)
+    return extensions
+
+
+def _basic_constraints(extension: Extension | None) -> BasicConstraints | None:
+    """BasicConstraints ::= SEQUENCE { cA BOOLEAN DEFAULT FALSE, pathLenConstraint INTEGER OPTIONAL }."""
+    if extension is None:
+        return None
+    members = list(der.read_all(extension.value).children())
+    ca = bool(members) and members[0].tag == der.BOOLEAN and members[0].value != b"\0"
+    rest = members[1:] if members and members[0].tag == der.BOOLEAN else members
+    if len(rest) > 1:
+        raise ValueError("certificate: malformed basic constraints")
+    path_length = der.integer(rest[0]) if rest else None
+    if path_length is not None and path_length < 0:
+        raise ValueError("certificate: malformed basic constraints")
+    return BasicConstraints(ca, path_length)
+
+
+def _key_usage(extension: Extension | None) -> KeyUsage | None:
+    """KeyUsage ::= BIT STRING, the first bit is digitalSignature(0)."""
+    if extension is None:
+        return None
+    element = der.read_all(extension.value)
+    if element.tag != der.BIT_STRING or len(element.value) < 2:
+        raise ValueError("certificate: malformed key usage")
+    bits = element.value[1]
+    return KeyUsage(bool(bits & 0x80), bool(bits & 0x04), bool(bits & 0x02))  # bits 0, 5 and 6
+
+
+def _extended_key_usage(extension: Extension | None) -> tuple[str, ...] | None:
+    """ExtKeyUsageSyntax ::= SEQUENCE OF OBJECT IDENTIFIER (RFC 5280 §4.2.1.12)."""
+    if extension is None:
+        return None
+    return tuple(der.object_identifier(member) for member in der.read_all(extension.value).children())
+
+
+def _common_name(name: der.Element) -> str:
+    """The first commonName of a Name, "" where there is none: a label, compared only with what the vendors write."""
+    for names in name.children():
+        for attribute in names.children():
+            kind, value = attribute.children()
+            if kind.value == b"\x55\x04\x03":  # id-at-commonName
+                return value.value.decode("utf-8", "replace")
+    return ""
 
 
 def verify_with_parameters(

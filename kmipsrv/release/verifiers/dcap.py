@@ -161,7 +161,7 @@ def verify_quote(
     candidates = (*quote.chain[1:], *endorsements.certificates)
     path = build_path(leaf, candidates, endorsements.roots, now, endorsements.crls, PCK_LEAD)
     pck = pck_extension(leaf)
-    key = leaf.public_key
+    key = leaf.usable_key
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise Refused("qe-signature", "the PCK is not a P-256 key")
     _verify(key, quote.qe_signature, quote.qe_report_bytes, "qe-signature")  # 3.
@@ -312,7 +312,7 @@ def pck_extension(leaf: Certificate) -> dict[str, bytes]:
     """The members of the SGX extension that identify a platform. Raises Refused("chain")."""
     names = {f"{_PCK}.1": "ppid", f"{_PCK}.3": "pce_id", f"{_PCK}.4": "fmspc", f"{_PCK}.5": "sgx_type"}
     names |= {f"{_PCK}.6": "platform_instance_id"}
-    raw = leaf.vendor_extensions.get(_PCK)
+    raw = leaf.extension(_PCK)
     if raw is None:
         raise Refused("chain", "the leaf is not a PCK certificate")
     found: dict[str, bytes] = {}

@@ -49,7 +49,9 @@ def verify(evidence: bytes, endorsements: Endorsements, now: datetime.datetime, 
     path = build_path(leaf, candidates, endorsements.roots, now, endorsements.crls)  # 2.
     if leaf.is_ca:
         raise Refused("chain", "the document's certificate is not an enclave's")
-    cose.verify_sign1(message, leaf.public_key, "signature")  # 3.
+    if (key := leaf.usable_key) is None:
+        raise Refused("signature", "the certificate's key is of a kind that is not allowed")
+    cose.verify_sign1(message, key, "signature")  # 3.
     if nonce is not None:  # 4.
         bound_nonce(nonce, document.get("nonce") or b"")
     return {**path_claims(path), **_claims(document)}

@@ -125,7 +125,8 @@ def _read(evidence: bytes) -> list[Device]:
 
 
 def _device(entry: Json) -> Device:
-    chain = certificates_of_pem(from_base64(entry["certificate"]), 8) if entry.get("certificate") else []
+    text = entry.get("certificate") or ""
+    chain = certificates_of_pem(text.encode("ascii") if "-----BEGIN" in text else from_base64(text), 8) if text else []
     nonce = bytes.fromhex(entry["nonce"]) if entry.get("nonce") is not None else None
     return Device(decoded(entry["evidence"].encode("ascii")), tuple(chain), nonce, str(entry.get("arch", "")))
 
@@ -202,9 +203,7 @@ def _opaque(data: bytes) -> dict[int, bytes]:
 
 def _signer(report: Report, chain: Sequence[Certificate], endorsements: Endorsements, now: datetime.datetime) -> Path:
     """Steps 2 and 3. A bag may hold the certificates of many devices: the one whose key fits is the device's."""
-    leaves = list(chain[:1]) or [
-        leaf for leaf in endorsements.certificates if _FWID_EXTENSION in leaf.vendor_extensions
-    ]
+    leaves = list(chain[:1]) or [leaf for leaf in endorsements.certificates if _FWID_EXTENSION in leaf.extensions]
     leaves = [leaf for leaf in leaves if not leaf.is_ca]
     if not leaves:
         raise Refused("chain", "no device certificate has been given")
@@ -239,7 +238,7 @@ def _check_firmware(report: Report, leaf: Certificate) -> None:
 def _firmware_id(leaf: Certificate) -> bytes | None:
     """CompositeDeviceID ::= SEQUENCE { version INTEGER, deviceID SubjectPublicKeyInfo, fwid SEQUENCE { hashAlg OBJECT
     IDENTIFIER, fwid OCTET STRING } } (TCG DICE Certificate Profiles)."""
-    raw = leaf.vendor_extensions.get(_FWID_EXTENSION)
+    raw = leaf.extension(_FWID_EXTENSION)
     if raw is None:
         return None
     _, _, fwid = der.read_all(raw).children()

@@ -169,17 +169,17 @@ def _candidates(report: Report, kind: str, leaves: Iterable[Certificate]) -> lis
 
 
 def _is_for_chip(leaf: Certificate, chip_id: bytes) -> bool:
-    """hwID is CHIP_ID (57230 §3.1); Turin's has eight bytes, which CHIP_ID extends with zeros. A host may mask CHIP_ID
-    to zero (MASK_CHIP_ID): the key itself is the chip's own, so its signature still tells."""
-    hardware_id = _octets(leaf.vendor_extensions.get(_HARDWARE_ID, b""))
+    """hwID is CHIP_ID (57230 §3.1), on Turin its first eight bytes. A host may mask CHIP_ID to zero (MASK_CHIP_ID): the
+    key itself is the chip's own, so its signature still tells."""
+    hardware_id = _octets(leaf.extension(_HARDWARE_ID) or b"")
     if len(hardware_id) not in (8, 64):
         return False
-    return chip_id == hardware_id.ljust(64, b"\0") or not any(chip_id)
+    return chip_id.startswith(hardware_id) or not any(chip_id)
 
 
 def _product_line(leaf: Certificate) -> str:
     """productName is an IA5String such as "Milan-B0" in a VCEK and "Milan" in a VLEK; "" for an unknown one."""
-    raw = leaf.vendor_extensions.get(_PRODUCT_NAME, b"")
+    raw = leaf.extension(_PRODUCT_NAME) or b""
     try:
         raw = der.read_all(raw).value
     except ValueError:
@@ -201,7 +201,7 @@ def _product(report: Report, leaf: Certificate) -> str:
 
 def _spl(leaf: Certificate, component: str) -> int:
     """A security patch level: an INTEGER, in some certificates a bare octet."""
-    raw = leaf.vendor_extensions.get(_SPL[component])
+    raw = leaf.extension(_SPL[component])
     if raw is None:
         raise Refused("tcb", "the certificate does not state its TCB version")
     return raw[0] if len(raw) == 1 else der.integer(der.read_all(raw))
@@ -243,7 +243,7 @@ def _claims(report: Report, leaf: Certificate, kind: str, product: str) -> dict[
     policy: dict[str, Json] = {name: bool(report.policy >> bit & 1) for name, bit in POLICY_BITS.items()}
     policy |= {"abi_minor": report.policy & 0xFF, "abi_major": report.policy >> 8 & 0xFF}
     platform: dict[str, Json] = {name: bool(report.platform_info >> bit & 1) for name, bit in PLATFORM_BITS.items()}
-    hardware_id = _octets(leaf.vendor_extensions.get(_HARDWARE_ID, b""))
+    hardware_id = _octets(leaf.extension(_HARDWARE_ID) or b"")
     versions: dict[str, Json] = {
         "report": report.version,
         "firmware": version(report.current_version),
@@ -276,7 +276,7 @@ def _claims(report: Report, leaf: Certificate, kind: str, product: str) -> dict[
     if report.version >= 5:
         raw["launch_mitigation_vector"] = whole(report.launch_mitigations)
         raw["current_mitigation_vector"] = whole(report.current_mitigations)
-    if csp := leaf.vendor_extensions.get(_CSP_ID):
+    if csp := leaf.extension(_CSP_ID):
         raw["csp_id"] = (csp[2:] if csp[:1] in (b"\x16", b"\x0c") else csp).decode("ascii", "replace")
     claims: dict[str, Json] = {
         "tee": "snp",

@@ -31,7 +31,6 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from cryptography.x509 import ExtendedKeyUsage, ExtensionNotFound
 
 from kmipsrv.release.canonical import Json, loads
 from kmipsrv.release.endorsements import Endorsements, certificates_of_pem, pem_blocks
@@ -141,7 +140,10 @@ def verify(evidence: bytes, endorsements: Endorsements, now: datetime.datetime, 
 def octets(value: Json) -> bytes:
     """A byte string in JSON: an array of numbers, or hexadecimal, base64 or base64url text. Raises ValueError."""
     if isinstance(value, list):
-        return bytes(value)
+        try:
+            return bytes(value)
+        except TypeError as error:
+            raise ValueError("not an array of octets") from error
     if not isinstance(value, str):
         raise ValueError("not a byte string")
     raw = value.encode("ascii")
@@ -332,7 +334,7 @@ def _trusted_key(
     """Step 2. Evidence that names no key can only be of the one key that is enrolled."""
     enrolled = {spki_of(key): key for key in endorsements.keys}
     if named is None and certificates:
-        named = certificates[0].public_key
+        named = certificates[0].usable_key
     if named is None:
         if len(enrolled) != 1:
             raise Refused("ak", "the evidence names no attestation key")
@@ -362,11 +364,8 @@ def _check_ak_certificate(certificate: Certificate) -> None:
     usage = certificate.key_usage
     if usage is not None and not usage.digital_signature:
         raise Refused("ak", "the certificate's key may not sign")
-    try:
-        purposes = certificate.extensions.get_extension_for_class(ExtendedKeyUsage).value
-    except ExtensionNotFound:
-        return
-    if all(purpose.dotted_string != _AIK_CERTIFICATE for purpose in purposes):
+    purposes = certificate.extended_key_usage
+    if purposes is not None and _AIK_CERTIFICATE not in purposes:
         raise Refused("ak", "the certificate is not for an attestation key")
 
 

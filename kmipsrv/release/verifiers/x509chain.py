@@ -23,21 +23,29 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from kmipsrv.release.canonical import Json
 from kmipsrv.release.refusal import Refused
-from kmipsrv.release.verifiers.certificate import Certificate, verify_with_parameters
+from kmipsrv.release.verifiers.certificate import (
+    BASIC_CONSTRAINTS,
+    EXTENDED_KEY_USAGE,
+    KEY_USAGE,
+    Certificate,
+    verify_with_parameters,
+)
 
 MAX_PATH: Final = 8
 MAX_SIGNATURES: Final = 32  # bounds the work on a bag of certificates that all have one name
 
-_UNDERSTOOD = (
-    x509.BasicConstraints,
-    x509.KeyUsage,
-    x509.ExtendedKeyUsage,
-    x509.SubjectAlternativeName,
-    x509.CRLDistributionPoints,
-    x509.CertificatePolicies,
-    x509.SubjectKeyIdentifier,
-    x509.AuthorityKeyIdentifier,
-)
+# Critical extensions that do no harm here, or are applied: what a certificate is for, whose it is, where to ask about it.
+# Name and policy constraints are not among them.
+_UNDERSTOOD: Final = {
+    BASIC_CONSTRAINTS,
+    KEY_USAGE,
+    EXTENDED_KEY_USAGE,
+    "2.5.29.14",  # subjectKeyIdentifier
+    "2.5.29.17",  # subjectAltName
+    "2.5.29.31",  # cRLDistributionPoints
+    "2.5.29.32",  # certificatePolicies
+    "2.5.29.35",  # authorityKeyIdentifier
+}
 
 Path = tuple[Certificate, ...]
 
@@ -132,8 +140,8 @@ def check_validity(
 
 
 def check_extensions(certificate: Certificate) -> None:
-    for extension in certificate.extensions:
-        if extension.critical and not isinstance(extension.value, _UNDERSTOOD):
+    for oid, extension in certificate.extensions.items():
+        if extension.critical and oid not in _UNDERSTOOD:
             raise ValueError("a certificate has a critical extension that is not understood")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -27,6 +28,14 @@ def test_a_list_of_devices() -> None:
     assert [device["tee"] for device in several["devices"]] == ["nvidia"] * 3
     assert several["nonce"] == "11" * 32
     assert "measurement" not in several  # the devices do not have it in common
+
+
+def test_other_shapes_of_the_list() -> None:
+    made = make_nvidia(devices=1)
+    (entry,) = json.loads(made.evidence)
+    entry["certificate"] = base64.b64decode(entry["certificate"]).decode()
+    for value in (entry, {"evidence_list": [entry], "nonce": "", "arch": "HOPPER"}, [entry]):
+        assert accepted("nvidia", Made(json.dumps(value).encode(), made.endorsements))["tee"] == "nvidia"
 
 
 def test_one_bad_device_spoils_the_list() -> None:

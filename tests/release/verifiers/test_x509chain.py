@@ -198,6 +198,15 @@ def test_malformed_certificates(cut: int) -> None:
         Certificate(der + b"\0")
 
 
+@pytest.mark.parametrize("version", [0, 1, 3, 9])
+def test_other_versions(version: int) -> None:
+    der = certificate(LEAF, key(LEAF), ROOT, key(ROOT))
+    other = der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01" + bytes((version,)), 1)
+    assert other != der
+    with pytest.raises(ValueError, match=r".+"):
+        Certificate(other)
+
+
 def test_the_two_algorithms_of_a_certificate_are_one() -> None:
     der = certificate(LEAF, key(LEAF), ROOT, key(ROOT))
     identifier = bytes.fromhex("06082a8648ce3d040303")
