@@ -26,6 +26,7 @@ from kmipsrv.release.verifiers.jws import (
     candidates,
     check_times,
     encode_base64url,
+    exact,
     find_signer,
     thumbprint,
 )
@@ -170,4 +171,4 @@ def _json(value: Json) -> Json:
         return {name: _json(member) for name, member in _named(value, {}).items()}
     if isinstance(value, list | tuple):
         return [_json(member) for member in value]
-    return value
+    return exact(value)

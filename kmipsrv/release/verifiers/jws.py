@@ -32,7 +32,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
-from kmipsrv.release.canonical import Json, NotJson, loads
+from kmipsrv.release.canonical import MAX_SAFE_INTEGER, Json, NotJson, loads
 from kmipsrv.release.endorsements import Endorsements
 from kmipsrv.release.refusal import Refused
 from kmipsrv.release.verifiers.certificate import MAX_RSA_BITS, Certificate, PublicKey, checked_public_key, spki_of
@@ -112,13 +112,24 @@ def encode_base64url(data: bytes) -> str:
 
 
 def json_object(text: bytes, step: str) -> dict[str, Json]:
-    """A JSON object, strictly read. Raises Refused(step)."""
+    """A JSON object, strictly read; integers that have no canonical form come out as claims have them. Raises Refused(step)."""
     try:
         value = loads(text, limit=MAX_TOKEN)
     except NotJson as error:
         raise Refused(step, f"not acceptable JSON: {error}") from None
     if not isinstance(value, dict):
         raise Refused(step, "not a JSON object")
+    return {name: exact(member) for name, member in value.items()}
+
+
+def exact(value: Json) -> Json:
+    """`value` with integers beyond 2^53-1 as text, `0x…`, so that claims always have a canonical form (RFC 7493 §2.2)."""
+    if isinstance(value, dict):
+        return {name: exact(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [exact(member) for member in value]
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > MAX_SAFE_INTEGER:
+        return hex(value)
     return value
 
 
