@@ -222,4 +222,4 @@ def remarks(policy: Policy) -> list[str]:
 
 
 def _spells(operand: Json) -> bool:
-    return isinstance(operand, str) and (operand in ("true", "false") or operand.isdecimal())
+    return isinstance(operand, str) and (operand in ("true", "false") or (operand.isdecimal() and len(operand) <= 16))

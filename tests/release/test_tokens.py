@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa, x25519
 
+from kmipsrv.release.canonical import dumps
 from kmipsrv.release.evidence import Endorsements, Refused, verify
 from kmipsrv.release.facts import VOCABULARY, read_time
 from kmipsrv.release.verifiers.tokens import verify_ear, verify_gcp, verify_ita, verify_jwt, verify_maa
@@ -131,6 +132,7 @@ NONCE_CLAIMS = [
     (verify_ear, ear_claims(eat_nonce=b64(NONCE))),
     (verify_jwt, jwt_claims(eat_nonce=b64(NONCE))),
     (verify_jwt, jwt_claims(nonce=b64(NONCE))),
+    (verify_jwt, jwt_claims(nonce=NONCE.hex())),
     (verify_ita, ita_claims(eat_nonce=b64(NONCE))),
     (verify_ita, ita_claims(attester_held_data=base64.b64encode(NONCE).decode())),
     (verify_ita, ita_claims(attester_runtime_data={"nonce": b64(NONCE)})),
@@ -217,6 +219,19 @@ def test_a_key_given_for_one_issuer_signs_for_no_other() -> None:
         with pytest.raises(Refused) as refused:
             verifier(signed(claims), bound, NOW, None)
         assert refused.value.step == "issuer"
+
+
+def test_a_key_set_given_for_one_issuer_binds_all_its_keys() -> None:
+    def key_set(issuer: Any) -> Endorsements:
+        return Endorsements.parse([json.dumps({"issuer": issuer, "keys": [jwk(EC, kid="k1")]}).encode()])
+
+    assert verify_jwt(signed(jwt_claims()), key_set("https://issuer.example"), NOW, None)
+    both = key_set("https://other.example") + keys(jwk(rsa_key(), kid="k2", issuer="https://issuer.example"))
+    with pytest.raises(Refused) as refused:
+        verify_jwt(signed(jwt_claims()), both, NOW, None)
+    assert refused.value.step == "issuer"
+    with pytest.raises(Refused):
+        verify_jwt(signed(jwt_claims()), key_set(5), NOW, None)
 
 
 @pytest.mark.parametrize(
@@ -656,6 +671,17 @@ def test_cwts_that_are_refused() -> None:
         damaged[offset] ^= 1 << (offset % 8)
         with pytest.raises(Refused):
             verify_ear(bytes(damaged), given, NOW, None)
+
+
+def test_claims_always_have_a_canonical_form() -> None:
+    claims = jwt_claims(large=2**64 - 1, small=-(2**63), inside=[{"n": 2**53}], fine=2**53 - 1, real=1e300)
+    found = verify_jwt(signed(claims), KEYS, NOW, None)
+    assert found["raw"]["large"] == "0xffffffffffffffff"
+    assert found["raw"]["inside"] == [{"n": "0x20000000000000"}]
+    assert found["raw"]["fine"] == 2**53 - 1
+    assert dumps(found)
+    body = {**ear_cwt_claims(), 77777: 2**64 - 1}
+    assert dumps(verify_ear(cwt(EC, body), keys(jwk(EC)), NOW, None)["raw"]).count(b"0xffffffffffffffff") == 1
 
 
 # --- the vocabulary -------------------------------------------------------------------------------------------------------

@@ -85,7 +85,9 @@ _TEES: Final = {
     "cca": "cca",
     "tpm": "tpm",
     "az-snp-vtpm": "snp",
+    "azsnpvtpm": "snp",
     "az-tdx-vtpm": "tdx",
+    "aztdxvtpm": "tdx",
     "sample": "sample",
 }
 

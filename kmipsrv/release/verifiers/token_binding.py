@@ -29,12 +29,12 @@ _CURVES = ("P-256", "P-384", "P-521")
 def check_nonce(nonce: bytes | None, texts: Iterable[Json]) -> None:
     """One of the token's `texts` must carry `nonce`, where one is given. Raises Refused("nonce").
 
-    A text carries a nonce as the same octets, as their base64url or base64 (RFC 9711 §4.1 has "a binary … base64url
-    encoded" in JSON), or as the base64 of that text again, which is what Azure makes of a client's payload.
+    A text carries a nonce as the same octets, as their base64url (RFC 9711 §4.1, in JSON) or base64, in hexadecimal
+    (NVIDIA), or as the base64 of such a text, which is what Azure makes of a client's payload.
     """
     if nonce is None:
         return
-    wanted = (nonce, encode_base64url(nonce).encode("ascii"))
+    wanted = (nonce, encode_base64url(nonce).encode("ascii"), nonce.hex().encode("ascii"))
     for text in list(texts)[:MAX_NONCES]:
         if isinstance(text, str) and any(
             hmac.compare_digest(form, octets) for form in _forms(text) for octets in wanted
@@ -46,7 +46,7 @@ def check_nonce(nonce: bytes | None, texts: Iterable[Json]) -> None:
 def eat_nonces(value: Json) -> list[Json]:
     """`eat_nonce` as a list: one string or an array of them. Raises Refused("nonce").
 
-    RFC 9711 §4.1 bounds the lengths (in JSON 8 to 88 characters), "to limit attacks with a very large nonce".
+    RFC 9711 §4.1 bounds the lengths: in JSON 8 to 88 characters.
     """
     nonces = [] if value is None else value if isinstance(value, list) else [value]
     if len(nonces) > MAX_NONCES or not all(isinstance(nonce, str) and 8 <= len(nonce) <= 88 for nonce in nonces):
