@@ -121,6 +121,7 @@ class SQLiteStore:
             begin_writing="BEGIN IMMEDIATE",
             upgrade=True,
             stands=lambda: connection.in_transaction,
+            committed=lambda: True,
             translate=translate,
         )
         self._lock = threading.Lock()

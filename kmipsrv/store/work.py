@@ -58,7 +58,8 @@ class Database:
     begin_reading: str
     begin_writing: str
     upgrade: bool  # whether a reading transaction must end before writing begins
-    stands: Callable[[], bool]  # whether a transaction is open and good
+    stands: Callable[[], bool]  # whether a transaction is open still
+    committed: Callable[[], bool]  # whether the COMMIT just executed was one: PostgreSQL may answer with a rollback
     translate: Callable[[Exception], KmipError]
     known_keys: dict[tuple[str, str, str], int] = field(default_factory=dict)  # interned and committed
 
@@ -86,8 +87,12 @@ class SqlWork:
             try:
                 self._database.cursor.execute("COMMIT")
             except self._database.errors as error:
+                result = self._database.translate(error)
                 self.roll_back()
-                raise self._translated(error) from error
+                raise result if isinstance(result, StoreUnavailable) else StoreUnavailable() from error
+            if not self._database.committed():
+                self._mode = BROKEN
+                raise StoreUnavailable
             if self._interned:
                 known = self._database.known_keys
                 if len(known) + len(self._interned) > MAX_KNOWN_KEYS:

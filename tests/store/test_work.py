@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from kmipsrv.domain.ports import IndexRow, StoredObject
+from kmipsrv.domain.ports import IndexRow, Store, StoredObject
 from kmipsrv.domain.search import AllOf, Indexed
 from kmipsrv.errors import Cause, KmipError, StoreConflict, StoreUnavailable
 from kmipsrv.store.sqlite import SQLiteStore
@@ -31,7 +31,7 @@ def traced(store: SQLiteStore) -> list[str]:
     return seen
 
 
-def test_every_field_comes_back(store: SQLiteStore) -> None:
+def test_every_field_comes_back(any_store: Store) -> None:
     values: dict[str, Any] = {field.name: number for number, field in enumerate(fields(StoredObject), 10)}
     texts = {"unique_identifier": "u", "owner": OWNER, "tenant": "t", "policy": "p"}
     rest: dict[str, Any] = {
@@ -43,15 +43,15 @@ def test_every_field_comes_back(store: SQLiteStore) -> None:
         "names": [],
     }
     obj = StoredObject(**values | texts | rest)
-    with store.work() as work:
+    with any_store.work() as work:
         work.insert(obj)
-    with store.work() as work:
+    with any_store.work() as work:
         assert work.find(OWNER, "u") == obj
     assert obj.key is not None
 
 
-def test_nothing_is_found_of_another_owner(store: SQLiteStore) -> None:
-    with store.work() as work:
+def test_nothing_is_found_of_another_owner(any_store: Store) -> None:
+    with any_store.work() as work:
         work.insert(make("u", names=["n"]))
         work.insert(make("u", owner="CN=other", names=["n"]))  # both unique per owner
         assert work.find("CN=third", "u") is None
@@ -61,8 +61,8 @@ def test_nothing_is_found_of_another_owner(store: SQLiteStore) -> None:
         assert found.owner == "CN=other"
 
 
-def test_update_writes_back_and_counts_revisions(store: SQLiteStore) -> None:
-    with store.work() as work:
+def test_update_writes_back_and_counts_revisions(any_store: Store) -> None:
+    with any_store.work() as work:
         work.insert(make("u", names=["old"], index=[IndexRow("x", 0, "", "old")]))
         obj = work.find(OWNER, "u")
         assert obj is not None
@@ -77,8 +77,8 @@ def test_update_writes_back_and_counts_revisions(store: SQLiteStore) -> None:
         assert work.locate(OWNER, Indexed("x", (("", "new"),)), 0, None) == (1, ["u"])
 
 
-def test_update_without_index_leaves_names_and_index(store: SQLiteStore) -> None:
-    with store.work() as work:
+def test_update_without_index_leaves_names_and_index(any_store: Store) -> None:
+    with any_store.work() as work:
         work.insert(make("u", names=["n"], index=[IndexRow("x", 0, "", 5)]))
         obj = work.find(OWNER, "u")
         assert obj is not None
@@ -87,8 +87,8 @@ def test_update_without_index_leaves_names_and_index(store: SQLiteStore) -> None
         assert work.locate(OWNER, Indexed("x", low=5, high=5), 0, None) == (1, ["u"])
 
 
-def test_names_are_freed_by_an_update_without_names(store: SQLiteStore) -> None:
-    with store.work() as work:
+def test_names_are_freed_by_an_update_without_names(any_store: Store) -> None:
+    with any_store.work() as work:
         work.insert(make("u", names=["n"]))
         obj = work.find(OWNER, "u")
         assert obj is not None
@@ -97,8 +97,8 @@ def test_names_are_freed_by_an_update_without_names(store: SQLiteStore) -> None:
         assert work.named(OWNER, "n") == "v"
 
 
-def test_a_taken_name_and_a_taken_identifier_are_told_apart(store: SQLiteStore) -> None:
-    with store.work() as work:
+def test_a_taken_name_and_a_taken_identifier_are_told_apart(any_store: Store) -> None:
+    with any_store.work() as work:
         work.insert(make("u", names=["n"]))
         with pytest.raises(KmipError) as refused, work.savepoint():
             work.insert(make("v", names=["n"]))
@@ -109,33 +109,33 @@ def test_a_taken_name_and_a_taken_identifier_are_told_apart(store: SQLiteStore) 
         with pytest.raises(KmipError) as refused, work.savepoint():
             work.insert(make("w", names=["m", "m"]))
         assert refused.value.cause is Cause.NON_UNIQUE_NAME_ATTRIBUTE
-    with store.work() as work:
+    with any_store.work() as work:
         assert work.locate(OWNER, AllOf(()), 0, None) == (1, ["u"])
 
 
-def test_a_stale_revision_undoes_the_whole_work(store: SQLiteStore) -> None:
-    with store.work() as work:
+def test_a_stale_revision_undoes_the_whole_work(any_store: Store) -> None:
+    with any_store.work() as work:
         work.insert(make("u"))
-    with store.work() as work:
+    with any_store.work() as work:
         first, second = work.find(OWNER, "u"), work.find(OWNER, "u")
     assert first is not None
     assert second is not None
-    with store.work() as work:
+    with any_store.work() as work:
         work.update(first, index=False)
-    with pytest.raises(StoreConflict), store.work() as work:
+    with pytest.raises(StoreConflict), any_store.work() as work:
         work.insert(make("v"))
         work.update(second, index=False)
-    with store.work() as work:
+    with any_store.work() as work:
         assert work.find(OWNER, "v") is None
 
 
-def test_identity_columns_are_not_rewritten(store: SQLiteStore) -> None:
-    with store.work() as work:
+def test_identity_columns_are_not_rewritten(any_store: Store) -> None:
+    with any_store.work() as work:
         work.insert(make("u"))
         obj = work.find(OWNER, "u")
     assert obj is not None
     obj.owner = "CN=other"
-    with pytest.raises(StoreConflict), store.work() as work:
+    with pytest.raises(StoreConflict), any_store.work() as work:
         work.update(obj, index=False)
 
 
@@ -151,8 +151,8 @@ def test_purge_takes_everything_along(store: SQLiteStore) -> None:
         work.purge(obj)
 
 
-def test_records(store: SQLiteStore) -> None:
-    with store.work() as work:
+def test_records(any_store: Store) -> None:
+    with any_store.work() as work:
         assert work.read("ticket", "a") is None
         work.write("ticket", "a", b"1", owner=OWNER, expires=50)
         work.write("ticket", "b", b"2", owner=OWNER)
@@ -163,7 +163,7 @@ def test_records(store: SQLiteStore) -> None:
         assert work.records("ticket", OWNER) == [("a", b"5"), ("b", b"2")]
         assert work.remove("ticket", "b") is True
         assert work.remove("ticket", "b") is False
-    with store.work() as work:
+    with any_store.work() as work:
         assert isinstance(work, SqlWork)
         work.expire(59)
         assert work.read("ticket", "a") == b"5"
@@ -172,18 +172,18 @@ def test_records(store: SQLiteStore) -> None:
         assert work.read("user", "a") == b"4"
 
 
-def test_an_exception_undoes_the_work(store: SQLiteStore) -> None:
-    with pytest.raises(Spoiled), store.work() as work:
+def test_an_exception_undoes_the_work(any_store: Store) -> None:
+    with pytest.raises(Spoiled), any_store.work() as work:
         work.insert(make("u", index=[IndexRow("x", 0, "", 1)]))
         raise Spoiled
-    with store.work() as work:
+    with any_store.work() as work:
         assert work.find(OWNER, "u") is None
         work.insert(make("u", index=[IndexRow("x", 0, "", 1)]))  # the key that was interned is interned again
         assert work.locate(OWNER, Indexed("x"), 0, None) == (1, ["u"])
 
 
-def test_savepoints_nest_and_undo_only_themselves(store: SQLiteStore) -> None:
-    with store.work() as work:
+def test_savepoints_nest_and_undo_only_themselves(any_store: Store) -> None:
+    with any_store.work() as work:
         with work.savepoint():
             work.insert(make("a"))
             with pytest.raises(Spoiled), work.savepoint():
@@ -195,7 +195,7 @@ def test_savepoints_nest_and_undo_only_themselves(store: SQLiteStore) -> None:
         with pytest.raises(Spoiled), work.savepoint():
             work.insert(make("e"))
             raise Spoiled
-    with store.work() as work:
+    with any_store.work() as work:
         assert sorted(work.locate(OWNER, AllOf(()), 0, None)[1]) == ["a", "d"]
         assert work.locate(OWNER, Indexed("k"), 0, None) == (1, ["d"])
 
