@@ -34,7 +34,7 @@ from kmipsrv.spec.reasons import result_reason
 from kmipsrv.spec.schema import bind, unbind
 from kmipsrv.spec.tags import Tag
 from kmipsrv.spec.versions import V1_0, V3_0, Version
-from kmipsrv.ttlv.codec import STRUCTURE, Item, encode
+from kmipsrv.ttlv.codec import BYTE_STRING, ENUMERATION, STRUCTURE, Item, encode
 
 logger = logging.getLogger(__name__)
 
@@ -163,9 +163,9 @@ class Dispatcher:
         ctx.operation = None
         try:
             for tag, kind, value in fields:  # what is echoed is echoed even when the rest cannot be read
-                if tag == Tag.UNIQUE_BATCH_ITEM_ID and isinstance(value, bytes):
+                if tag == Tag.UNIQUE_BATCH_ITEM_ID and kind == BYTE_STRING:
                     answer.unique_batch_item_id = value
-                elif tag == Tag.OPERATION and kind != STRUCTURE and isinstance(value, int):
+                elif tag == Tag.OPERATION and kind == ENUMERATION:
                     answer.operation = value
             item = bind(RequestBatchItem, fields, ctx.version)
             row = OPERATIONS.get(item.operation)  # type: ignore[call-overload]
