@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from kmipsrv.cli.attest import attest
-from tests.release.verifiers.attesters import NOW, make_nitro, make_snp
+from tests.release.verifiers.attesters import make_nitro, make_snp
+from tests.release.verifiers.pki import NOW
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from kmipsrv.release.evidence import Claims, Endorsements, Refused, verify
-from tests.release.verifiers.attesters import NOW, Made
+from tests.release.verifiers.attesters import Made
+from tests.release.verifiers.pki import NOW
 
 Verify = Callable[..., Claims]
 Refusal = Callable[..., str]

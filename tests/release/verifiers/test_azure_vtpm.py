@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.release.verifiers.attesters import Made, make_azure, rsa_key, runtime_keys
+from tests.release.verifiers.attesters import Made, make_azure, runtime_keys
 from tests.release.verifiers.conftest import accepted, refused
+from tests.release.verifiers.pki import rsa_key
 
 TEES = ("snp", "tdx")
 AK, EK = runtime_keys(rsa_key("vTPM AK"))

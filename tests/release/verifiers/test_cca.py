@@ -8,8 +8,9 @@ import cbor2
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.release.verifiers.attesters import Made, key, make_cca, spki_pem
+from tests.release.verifiers.attesters import Made, make_cca
 from tests.release.verifiers.conftest import accepted, refused
+from tests.release.verifiers.pki import key, spki_pem
 
 
 @pytest.mark.parametrize("collection", [399, 907])

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from kmipsrv.release.refusal import Refused
 from kmipsrv.release.verifiers import cose
-from tests.release.verifiers.attesters import key, rsa_key, sign1
+from tests.release.verifiers.attesters import sign1
+from tests.release.verifiers.pki import key, rsa_key
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**64), 2**64 - 1) | st.binary(max_size=40) | st.text(max_size=20),

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from kmipsrv.release.verifiers import dcap
-from tests.release.verifiers.attesters import DAY, NOW, Made, make_quote
+from tests.release.verifiers.attesters import Made, make_quote
 from tests.release.verifiers.conftest import accepted, refused
+from tests.release.verifiers.pki import DAY, NOW
 
 SGX = {"tee": 0, "version": 3}
 

@@ -15,7 +15,7 @@ from joserfc.jwk import ECKey
 
 from kmipsrv.release.endorsements import MAX_FILE, WELL_KNOWN_ROOTS, Endorsements
 from kmipsrv.release.refusal import Refused
-from tests.release.verifiers.attesters import DAY, NOW, certificate, key, name, pem, root, spki, spki_pem
+from tests.release.verifiers.pki import DAY, NOW, certificate, key, name, pem, root, spki, spki_pem
 
 LEAF = certificate("leaf", key("leaf"), "ca", key("ca"))
 CA = certificate("ca", key("ca"), "root", key("root"), ca=True)

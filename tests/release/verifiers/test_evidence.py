@@ -15,7 +15,7 @@ from kmipsrv.release import text
 from kmipsrv.release.evidence import MAX_EVIDENCE, TYPES, Endorsements, Refused, verify
 from kmipsrv.release.verifiers import der, protobuf
 from tests.release.verifiers import attesters
-from tests.release.verifiers.attesters import NOW
+from tests.release.verifiers.pki import NOW
 
 HARDWARE = [kind for kind, row in TYPES.items() if not row.text]
 

@@ -16,6 +16,7 @@ from kmipsrv.release.text import decoded
 from kmipsrv.release.verifiers import tpm
 from tests.release.verifiers import attesters
 from tests.release.verifiers.conftest import survivors
+from tests.release.verifiers.pki import NOW
 
 MASKS = (0x01, 0x80)
 
@@ -48,7 +49,7 @@ def test_every_byte_of_made_evidence(kind: str) -> None:
     sample = made(kind)
     endorsements = Endorsements.parse(sample.endorsements)
     offsets = signed_part(kind, sample.evidence)
-    assert survivors(kind, sample.evidence, endorsements, attesters.NOW, offsets) == []
+    assert survivors(kind, sample.evidence, endorsements, NOW, offsets) == []
 
 
 def test_every_byte_of_a_made_tpm_quote() -> None:
@@ -61,7 +62,7 @@ def test_every_byte_of_a_made_tpm_quote() -> None:
         def embed(changed: bytes, member: str = member) -> bytes:
             return json.dumps({**value, "tpm_quote": {**value["tpm_quote"], member: changed.hex()}}).encode()
 
-        found = survivors("tpm", content, endorsements, attesters.NOW, range(len(content)), MASKS, embed)
+        found = survivors("tpm", content, endorsements, NOW, range(len(content)), MASKS, embed)
         assert found == []
 
 

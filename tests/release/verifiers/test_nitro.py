@@ -9,8 +9,9 @@ import cbor2
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.release.verifiers.attesters import DAY, NOW, Made, key, make_nitro, rsa_key, spki
+from tests.release.verifiers.attesters import Made, make_nitro
 from tests.release.verifiers.conftest import accepted, refused
+from tests.release.verifiers.pki import DAY, NOW, key, rsa_key, spki
 
 
 def test_claims() -> None:

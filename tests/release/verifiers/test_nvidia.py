@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.release.verifiers.attesters import DAY, NOW, Made, make_nvidia
+from tests.release.verifiers.attesters import Made, make_nvidia
 from tests.release.verifiers.conftest import accepted, refused
+from tests.release.verifiers.pki import DAY, NOW
 
 
 def test_claims() -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from kmipsrv.release.evidence import Endorsements, Refused, verify
-from tests.release.verifiers.attesters import DAY, NOW, Made, make_snp
+from tests.release.verifiers.attesters import Made, make_snp
 from tests.release.verifiers.conftest import accepted, refused
+from tests.release.verifiers.pki import DAY, NOW
 
 GENOA, TURIN = (0x19, 0x11, 1), (0x1A, 0x02, 1)
 

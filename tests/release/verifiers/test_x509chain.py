@@ -16,7 +16,7 @@ from kmipsrv.release.refusal import Refused
 from kmipsrv.release.verifiers import x509chain
 from kmipsrv.release.verifiers.certificate import Certificate
 from kmipsrv.release.verifiers.x509chain import Path, build_path, path_claims
-from tests.release.verifiers.attesters import DAY, NOW, certificate, key, name, root, with_serial_zero
+from tests.release.verifiers.pki import DAY, NOW, certificate, key, name, root, with_serial_zero
 
 ROOT, CA, LEAF = "root", "ca", "leaf"
 
