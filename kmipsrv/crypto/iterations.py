@@ -20,11 +20,12 @@ _DIGEST_AND_SALT: Final = [der.SEQUENCE, der.OCTET_STRING, der.INTEGER]
 
 
 def bound_iterations(material: bytes, limit: int) -> int:
-    """The largest iteration count that is visible in `material`; Server Limit Exceeded beyond `limit`.
+    """The sum of the iteration counts that are visible in `material`; Server Limit Exceeded beyond `limit`.
 
-    scrypt is refused: its cost is memory as well, and no key format of KMIP asks for it.
+    The sum, because an encoding may ask for many derivations. scrypt is refused: its cost is memory as well, and no key
+    format of KMIP asks for it.
     """
-    largest = 0
+    total = 0
     for tag, contents in der.walk(material):
         if tag == der.OID and contents == _SCRYPT:
             raise KmipError(Cause.SERVER_LIMIT_EXCEEDED, "encodings protected by scrypt are not opened")
@@ -32,16 +33,19 @@ def bound_iterations(material: bytes, limit: int) -> int:
             continue
         inside = list(der.elements(contents))
         if [kind for kind, _ in inside] == _DIGEST_AND_SALT:  # RFC 7292 §4 MacData
-            largest = max(largest, _integer(inside[2][1]))
+            total += _integer(inside[2][1])
         if len(inside) == 2 and inside[0][0] == der.OID and inside[1][0] == der.SEQUENCE:
             name = inside[0][1]
             if name.startswith((_PKCS5, _PKCS12_PBE)) and name != _PBES2:
                 counts = [v for kind, v in der.elements(inside[1][1]) if kind == der.INTEGER]
-                largest = max(largest, _integer(counts[0]) if counts else 1)
-    if largest > limit:
+                total += _integer(counts[0]) if counts else 1
+    if total > limit:
         raise KmipError(Cause.SERVER_LIMIT_EXCEEDED, f"the encoding asks for more than {limit} iterations")
-    return largest
+    return total
 
 
 def _integer(contents: bytes) -> int:
-    return int.from_bytes(contents, "big", signed=True)
+    count = int.from_bytes(contents, "big", signed=True)
+    if count < 1:
+        raise der.malformed("the iteration count")
+    return count

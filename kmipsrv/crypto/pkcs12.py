@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12 as library
 from kmipsrv.crypto.certificates import load as load_certificate
 from kmipsrv.crypto.failures import map_errors
 from kmipsrv.crypto.formats import PrivateKey
-from kmipsrv.crypto.iterations import bound_iterations
+from kmipsrv.crypto.safe_contents import bound_container
 from kmipsrv.errors import Cause, KmipError
 
 DEFAULT_FRIENDLY_NAME: Final = "alias"
@@ -51,7 +51,7 @@ def load(
     Server Limit Exceeded for more key-stretching than `max_iterations`."""
     if len(material) > _MAX_SIZE:
         raise KmipError(Cause.INVALID_FIELD, f"a PKCS#12 container is at most {_MAX_SIZE} bytes long")
-    bound_iterations(material, max_iterations)
+    bound_container(material, password, max_iterations)
     with map_errors("open the PKCS#12 container", Cause.BAD_PASSWORD), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         opened = library.load_pkcs12(material, password)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,12 +11,16 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat
+from cryptography.hazmat.primitives.serialization import pkcs12 as library_pkcs12
+from cryptography.hazmat.primitives.serialization.pkcs12 import PBES
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kmipsrv.crypto import certificates, certify, formats, keygen, pkcs12
+from kmipsrv.crypto import certificates, certify, formats, keygen, pkcs12, rc2
+from kmipsrv.crypto.der import encode
 from kmipsrv.errors import Cause, KmipError
 from kmipsrv.spec.enums import CertificateRequestType as R
 from kmipsrv.spec.enums import CryptographicAlgorithm as A
@@ -254,6 +259,87 @@ def test_a_container_leads_back() -> None:
     with pytest.raises(KmipError) as refused:
         pkcs12.dump(keygen.generate_pair(A.ML_DSA_44), None, [], b"secret")
     assert refused.value.cause == Cause.KEY_FORMAT_TYPE_NOT_SUPPORTED
+
+
+def nested(iterations: int) -> bytes:
+    """A container whose key asks for its iterations inside an encrypted part, where only decryption shows them."""
+
+    def pbes2(salt: bytes, count: int, iv: bytes) -> bytes:
+        kdf = encode(0x04, salt) + encode(0x02, count.to_bytes(4, "big")) + encode(0x30, SHA256_PRF + encode(0x05, b""))
+        return encode(
+            0x30,
+            encode(0x06, bytes.fromhex("2a864886f70d01050d"))
+            + encode(
+                0x30,
+                encode(0x30, encode(0x06, bytes.fromhex("2a864886f70d01050c")) + encode(0x30, kdf))
+                + encode(0x30, encode(0x06, bytes.fromhex("60864801650304012a")) + encode(0x04, iv)),
+            ),
+        )
+
+    key = encode(0x30, pbes2(b"saltsalt", iterations, bytes(16)) + encode(0x04, bytes(48)))
+    shrouded = encode(0x06, bytes.fromhex("2a864886f70d010c0a0102")) + encode(0xA0, key)
+    plain = encode(0x30, encode(0x30, shrouded))
+    plain += bytes([16 - len(plain) % 16]) * (16 - len(plain) % 16)
+    secret = hashlib.pbkdf2_hmac("sha256", b"secret", b"saltsalt", 10, 32)
+    cipher = Cipher(algorithms.AES(secret), modes.CBC(bytes(16))).encryptor()
+    data = encode(0x06, bytes.fromhex("2a864886f70d010701"))
+    info = encode(0x30, data + pbes2(b"saltsalt", 10, bytes(16)) + encode(0x80, cipher.update(plain)))
+    part = encode(0x06, bytes.fromhex("2a864886f70d010706")) + encode(0xA0, encode(0x30, b"\x02\x01\0" + info))
+    safe = encode(0x04, encode(0x30, encode(0x30, part)))
+    return encode(0x30, b"\x02\x01\x03" + encode(0x30, data + encode(0xA0, safe)))
+
+
+SHA256_PRF = encode(0x06, bytes.fromhex("2a864886f70d0209"))
+
+
+def test_iterations_that_only_decryption_shows_are_bounded() -> None:
+    with pytest.raises(KmipError) as refused:
+        pkcs12.load(nested(2**31 - 1), b"secret")
+    assert refused.value.cause == Cause.SERVER_LIMIT_EXCEEDED
+    with pytest.raises(KmipError) as refused:
+        pkcs12.load(nested(20), b"secret", max_iterations=25)
+    assert refused.value.cause == Cause.SERVER_LIMIT_EXCEEDED
+    with pytest.raises(KmipError) as refused:  # within the bound the library decides; there is no MAC to satisfy it
+        pkcs12.load(nested(20), b"secret", max_iterations=30)
+    assert refused.value.cause == Cause.BAD_PASSWORD
+    with pytest.raises(KmipError) as refused:
+        pkcs12.load(nested(2**31 - 1), b"wrong")
+    assert refused.value.cause == Cause.BAD_PASSWORD
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "options"),
+    [
+        ("3DES", PBES.PBESv1SHA1And3KeyTripleDESCBC),
+        ("AES", PBES.PBESv2SHA256AndAES256CBC),
+    ],
+)
+def test_containers_of_each_protection_open(algorithm: str, options: PBES) -> None:
+    ca = Ca("CA")
+    protection = (
+        PrivateFormat.PKCS12.encryption_builder().key_cert_algorithm(options).kdf_rounds(1000).build(b"p\xc3\xa4ss")
+    )
+    container = library_pkcs12.serialize_key_and_certificates(
+        b"alias", ca.key, certificates.load(ca.der), None, protection
+    )
+    assert pkcs12.load(container, b"p\xc3\xa4ss").certificate == ca.der
+    with pytest.raises(KmipError) as refused:
+        pkcs12.load(container, b"another")
+    assert refused.value.cause == Cause.BAD_PASSWORD
+
+
+def test_rc2_of_rfc_2268() -> None:
+    # RFC 2268 §5: key, effective bits, plaintext, ciphertext
+    for key, bits, plain, cipher in (
+        ("0000000000000000", 63, "0000000000000000", "ebb773f993278eff"),
+        ("ffffffffffffffff", 64, "ffffffffffffffff", "278b27e42e2f0d49"),
+        ("3000000000000000", 64, "1000000000000001", "30649edf9be7d2c2"),
+        ("88", 64, "0000000000000000", "61a8a244adacccf0"),
+        ("88bca90e90875a", 64, "0000000000000000", "6ccf4308974c267f"),
+        ("88bca90e90875a7f0f79c384627bafb2", 64, "0000000000000000", "1a807d272bbe5db1"),
+        ("88bca90e90875a7f0f79c384627bafb2", 128, "0000000000000000", "2269552ab0f85ca6"),
+    ):
+        assert rc2.decrypt_cbc(bytes.fromhex(key), bits, bytes(8), bytes.fromhex(cipher)).hex() == plain
 
 
 @pytest.mark.parametrize("material", [b"", b"garbage", b"\x30\x80", b"\x30\x03\x02\x01\x03", bytes(2**20 + 1)])
