@@ -27,11 +27,11 @@ class ServerProcess:
 
     def __init__(self, state: Path) -> None:
         self.state = state
-        self.port = 0
+        self.port = self.https_port = 0
         self.process: subprocess.Popen[bytes] | None = None
         self.seconds_to_serve = 0.0
 
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
         """Start it and wait until it listens."""
         log = self.state / "serve.log"
         started = time.monotonic()
@@ -39,12 +39,14 @@ class ServerProcess:
             offset = output.tell()
             command = [sys.executable, "-m", "kmipsrv", "serve", "-c", str(self.state / "kmipsrv.yaml")]
             self.process = subprocess.Popen(
-                [*command, "--listen", "127.0.0.1:0"], stdout=output, stderr=subprocess.STDOUT
+                [*command, "--listen", "127.0.0.1:0", *options], stdout=output, stderr=subprocess.STDOUT
             )
         while True:
             text = log.read_bytes()[offset:].decode()
             if found := re.search(r"KMIP over TLS on 127\.0\.0\.1:(\d+)", text):
                 self.port = int(found[1])
+                if https := re.search(r"HTTPS on 127\.0\.0\.1:(\d+)", text):
+                    self.https_port = int(https[1])
                 self.seconds_to_serve = time.monotonic() - started
                 return
             if self.process.poll() is not None or time.monotonic() - started > DEADLINE:
