@@ -118,6 +118,8 @@ def settings(config: Config) -> Settings:
         maximum_streams=limits.streams,
         allow_legacy_algorithms=config.cryptography.allow_legacy,
         interop=config.interop,
+        default_object_group=config.object_groups.default or "",
+        generated_groups=frozenset(config.object_groups.generated or ()),
         https=config.https is not None,
     )
 

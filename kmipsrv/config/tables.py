@@ -202,6 +202,14 @@ class Cryptography:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectGroups:
+    default: str | None = setting(off_or(TEXT), None)
+    """The Object Group of an object that names none; absent: it belongs to no group."""
+    generated: tuple[str, ...] | None = setting(off_or(list_of(TEXT)), None)
+    """Groups in which a Locate for fresh members makes a new AES-256 key when there is none left."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Logging:
     level: str = setting(one_of("debug", "info", "warning", "error"), "info")
     """The least severe line written."""
@@ -247,6 +255,7 @@ class Config:
     """Who may present a Username and Password credential."""
     devices: tuple[Device, ...] = sections(Device)
     """Which Device credentials are accepted."""
+    object_groups: ObjectGroups = section(ObjectGroups)
     server_information: ServerInformation = section(ServerInformation)
     logging: Logging = section(Logging)
     release: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), metadata={"kind": MAPPING})
