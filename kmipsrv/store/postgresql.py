@@ -115,6 +115,11 @@ class PostgreSQLStore:
         """See `domain.ports.Store`. Raises StoreConflict, StoreUnavailable."""
         return _Unit(self)
 
+    def holds_objects(self) -> bool:
+        """See `domain.ports.Store`."""
+        with _Unit(self) as work:
+            return work.holds_objects()
+
     def close(self) -> None:
         """See `domain.ports.Store`."""
         with self._lock:
@@ -175,7 +180,7 @@ class _Unit:
     def __init__(self, store: PostgreSQLStore) -> None:
         self._store = store
 
-    def __enter__(self) -> Work:
+    def __enter__(self) -> SqlWork:
         self._connection, self._database = self._store._take()
         self._work = SqlWork(self._database)
         return self._work

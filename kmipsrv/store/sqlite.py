@@ -133,9 +133,8 @@ class SQLiteStore:
 
     def holds_objects(self) -> bool:
         """See `domain.ports.Store`."""
-        with self._lock:
-            (found,) = self._connection.execute("SELECT EXISTS (SELECT 1 FROM objects)").fetchone()
-        return bool(found)
+        with _Unit(self) as work:
+            return work.holds_objects()
 
     def close(self) -> None:
         """See `domain.ports.Store`."""
@@ -153,7 +152,7 @@ class _Unit:
         self._store = store
         self._work = SqlWork(store._database)
 
-    def __enter__(self) -> Work:
+    def __enter__(self) -> SqlWork:
         store = self._store
         if store._process != os.getpid():
             raise RuntimeError("a SQLite connection does not survive a fork: open the store after it")

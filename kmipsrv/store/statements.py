@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, Dialect, bindparam, delete, select, update
+from sqlalchemy import BindParameter, Dialect, bindparam, delete, exists, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.expression import Executable
 
@@ -45,6 +45,7 @@ class Statements:
     insert: str  # INSERTED -> id
     update: str  # CHANGED, revision + 1, id, revision, IDENTITY -> id
     purge: str  # id -> id
+    any_object: str
     add_index: str  # object, position, key, instance, text, number, blob
     clear_index: str  # object
     add_name: str  # owner, name, object
@@ -90,6 +91,7 @@ def compile_statements(dialect: Dialect) -> Statements:
             *(bind.key for bind in new.values()),
             *("old_" + name for name in ("id", "revision", *IDENTITY)),
         ),
+        any_object=compiled(select(exists(select(objects.c.id)))),
         purge=compiled(delete(objects).where(o.id == p("id")).returning(o.id), "id"),
         add_index=compiled(into(object_index, *INDEX_ROW), *INDEX_ROW),
         clear_index=compiled(delete(object_index).where(object_index.c.object == p("object")), "object"),

@@ -143,6 +143,10 @@ class SqlWork:
         if not self._write(self._statements.purge, (obj.key,)):
             raise self._conflict()
 
+    def holds_objects(self) -> bool:
+        """See `domain.ports.Store`."""
+        return bool(self._read(self._statements.any_object, ())[0][0])
+
     def named(self, owner: str, name: str) -> str | None:
         """See `domain.ports.Work`."""
         rows = self._read(self._statements.named, (owner, name))

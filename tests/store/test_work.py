@@ -151,6 +151,16 @@ def test_purge_takes_everything_along(store: SQLiteStore) -> None:
         work.purge(obj)
 
 
+def test_an_empty_store_knows_that_it_is_empty(any_store: Store) -> None:
+    assert any_store.holds_objects() is False
+    with any_store.work() as work:
+        work.write("kind", "key", b"value")
+    assert any_store.holds_objects() is False
+    with any_store.work() as work:
+        work.insert(make("u", owner="CN=anybody"))
+    assert any_store.holds_objects() is True
+
+
 def test_records(any_store: Store) -> None:
     with any_store.work() as work:
         assert work.read("ticket", "a") is None
