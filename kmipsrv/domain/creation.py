@@ -131,6 +131,7 @@ class NewObject:
     generated: bool = False  # by this server: Original Creation Date and Random Number Generator are its own
     key_format: KeyFormatType | None = None
     digest: bytes | None = None  # SHA-256 of the material
+    policy: str = ""  # id of the release policy: that of the objects it is made from
     server: AttributeBag = field(default_factory=AttributeBag)  # what the server knows of it; overrules the client
 
     def build(self, unique_identifier: str, owner: str, tenant: str, now: int) -> ManagedObject:
@@ -151,6 +152,7 @@ class NewObject:
             owner=owner,
             tenant=tenant,
             attributes=b"",
+            policy=self.policy,
         )
         return ManagedObject(stored, bag)
 

@@ -8,11 +8,19 @@ from kmipsrv.crypto import keygen
 from kmipsrv.domain.creation import NewObject, check_client_attributes, seal_body
 from kmipsrv.errors import Cause, KmipError
 from kmipsrv.operations._context import Context
+from kmipsrv.operations._key_material import converted
 from kmipsrv.operations._registry import operation
 from kmipsrv.operations._storage_masks import check_storage_masks
 from kmipsrv.spec.attribute_bag import AttributeBag
 from kmipsrv.spec.attribute_codec import Attributes
-from kmipsrv.spec.enums import KeyFormatType, ObjectType, Operation, SecretDataType, UniqueIdentifier
+from kmipsrv.spec.enums import (
+    CryptographicAlgorithm,
+    KeyFormatType,
+    ObjectType,
+    Operation,
+    SecretDataType,
+    UniqueIdentifier,
+)
 from kmipsrv.spec.objects import KeyBlock, SecretData, SymmetricKey, plain_key_value
 from kmipsrv.spec.schema import structure
 from kmipsrv.spec.structures import ProtectionStorageMasks
@@ -50,21 +58,36 @@ def create(ctx: Context, request: CreateRequest) -> CreateResponse:
 
 
 def _generate(ctx: Context, kind: ObjectType, bag: AttributeBag) -> SymmetricKey | SecretData:
+    if kind is ObjectType.SYMMETRIC_KEY:
+        return generate_symmetric_key(ctx, bag)
+    # A password of random octets, as TC-CREATE-SD-1 has it.
     length = _required(bag, Tag.CRYPTOGRAPHIC_LENGTH)
-    if kind is ObjectType.SECRET_DATA:
-        # A password of random octets, as TC-CREATE-SD-1 has it.
-        if length % 8 or not 0 < length <= 8 * ctx.settings.maximum_random_bytes:
-            raise KmipError(Cause.INVALID_ATTRIBUTE_VALUE, "Cryptographic Length is not that of any Secret Data")
-        block = KeyBlock(key_format_type=KeyFormatType.OPAQUE, key_value=plain_key_value(ctx.random(length // 8)))
-        return SecretData(secret_data_type=SecretDataType.PASSWORD, key_block=block)
+    if length % 8 or not 0 < length <= 8 * ctx.settings.maximum_random_bytes:
+        raise KmipError(Cause.INVALID_ATTRIBUTE_VALUE, "Cryptographic Length is not that of any Secret Data")
+    block = KeyBlock(key_format_type=KeyFormatType.OPAQUE, key_value=plain_key_value(ctx.random(length // 8)))
+    return SecretData(secret_data_type=SecretDataType.PASSWORD, key_block=in_requested_format(kind, block, bag))
+
+
+def generate_symmetric_key(ctx: Context, bag: AttributeBag) -> SymmetricKey:
+    """A new key as the attributes ask for it. Raises KmipError."""
+    length = _required(bag, Tag.CRYPTOGRAPHIC_LENGTH)
     algorithm = _required(bag, Tag.CRYPTOGRAPHIC_ALGORITHM)
-    return SymmetricKey(
-        key_block=KeyBlock(
-            key_format_type=KeyFormatType.RAW,
-            key_value=plain_key_value(keygen.generate_symmetric(algorithm, length, ctx.random)),
-            cryptographic_algorithm=algorithm,
-            cryptographic_length=length,
-        )
+    block = raw_block(keygen.generate_symmetric(algorithm, length, ctx.random), algorithm, length)
+    return SymmetricKey(key_block=in_requested_format(ObjectType.SYMMETRIC_KEY, block, bag))
+
+
+def in_requested_format(kind: ObjectType, block: KeyBlock, bag: AttributeBag) -> KeyBlock:
+    """ "The server SHALL comply with the client's requested format or SHALL fail the request" (2.1 §4.26)."""
+    return converted(kind, block, bag.get(Tag.KEY_FORMAT_TYPE), None)
+
+
+def raw_block(material: bytes, algorithm: CryptographicAlgorithm, length: int) -> KeyBlock:
+    """The Key Block of a symmetric key's octets; `length` in bits."""
+    return KeyBlock(
+        key_format_type=KeyFormatType.RAW,
+        key_value=plain_key_value(material),
+        cryptographic_algorithm=algorithm,
+        cryptographic_length=length,
     )
 
 

@@ -69,7 +69,8 @@ def create_key_pair(ctx: Context, request: CreateKeyPairRequest) -> CreateKeyPai
     check_client_attributes(private, ObjectType.PRIVATE_KEY, ctx.settings)
     check_client_attributes(public, ObjectType.PUBLIC_KEY, ctx.settings)
     key = ctx.prepared or generate(ctx.settings, private, public)
-    private_uid, public_uid = insert_pair(ctx, key, private, public)
+    private_uid, public_uid = ctx.new_identifier(), ctx.new_identifier()
+    insert_pair(ctx, key, private, public, (private_uid, public_uid))
     ctx.remember(UniqueIdentifier.CREATE_KEY_PAIR_PUBLIC_KEY, public_uid)
     ctx.remember(UniqueIdentifier.CREATE_KEY_PAIR_PRIVATE_KEY, private_uid)
     ctx.remember(UniqueIdentifier.CREATE_KEY_PAIR, private_uid)
@@ -102,17 +103,25 @@ def _same(private: AttributeBag, public: AttributeBag, tag: Tag) -> Any:
     return one if one is not None else other
 
 
-def insert_pair(ctx: Context, key: Any, private: AttributeBag, public: AttributeBag) -> tuple[str, str]:
-    """Store both halves, linked to each other. -> (private, public) unique identifiers."""
+def insert_pair(
+    ctx: Context,
+    key: Any,
+    private: AttributeBag,
+    public: AttributeBag,
+    identifiers: tuple[str, str],
+    policies: tuple[str, str] = ("", ""),
+) -> None:
+    """Store both halves under these unique identifiers and release policies (private, public), linked to each other."""
     facts = formats.facts(key)
     algorithm = private.get(Tag.CRYPTOGRAPHIC_ALGORITHM) or public.get(Tag.CRYPTOGRAPHIC_ALGORITHM) or facts.algorithm
-    private_uid, public_uid = ctx.new_identifier(), ctx.new_identifier()
+    private_uid, public_uid = identifiers
     halves = (
-        (ObjectType.PUBLIC_KEY, PublicKey, public, public_uid, LinkType.PRIVATE_KEY_LINK, private_uid),
-        (ObjectType.PRIVATE_KEY, PrivateKey, private, private_uid, LinkType.PUBLIC_KEY_LINK, public_uid),
+        (ObjectType.PUBLIC_KEY, PublicKey, public, public_uid, LinkType.PRIVATE_KEY_LINK, private_uid, policies[1]),
+        (ObjectType.PRIVATE_KEY, PrivateKey, private, private_uid, LinkType.PUBLIC_KEY_LINK, public_uid, policies[0]),
     )
-    for kind, cls, bag, uid, link_type, other in halves:
-        form = stored_format(kind, algorithm)
+    for kind, cls, bag, uid, link_type, other, policy in halves:
+        # "The server SHALL comply with the client's requested format or SHALL fail the request" (2.1 §4.26).
+        form = bag.get(Tag.KEY_FORMAT_TYPE) or stored_format(kind, algorithm)
         material = (
             formats.dump_private(key, form) if cls is PrivateKey else formats.dump_public(formats.public_of(key), form)
         )
@@ -130,9 +139,8 @@ def insert_pair(ctx: Context, key: Any, private: AttributeBag, public: Attribute
                 CryptographicDomainParameters(recommended_curve=facts.recommended_curve),
             )
         bag.add(Tag.LINK, Link(link_type=link_type, linked_object_identifier=other))
-        new = seal_body(NewObject(kind, bag, ctx.settings, generated=True), cls(key_block=block))
-        ctx.insert(new, uid)
-    return private_uid, public_uid
+        new = NewObject(kind, bag, ctx.settings, generated=True, policy=policy)
+        ctx.insert(seal_body(new, cls(key_block=block)), uid)
 
 
 def stored_format(kind: ObjectType, algorithm: CryptographicAlgorithm) -> KeyFormatType:
