@@ -70,8 +70,8 @@ def verify_master_key(store: Store, keyring: Envelope) -> None:
     with store.work() as work:
         record = work.read(CHECK_RECORD, "master key")
         if record is None and not used:
-            work.write(CHECK_RECORD, "master key", keyring.check_record())
-            return
+            record = keyring.check_record()
+            work.write(CHECK_RECORD, "master key", record)
     if record is None:
         raise ConfigError(
             "database: it holds objects, but not the record that tells their master key; restore a backup"
