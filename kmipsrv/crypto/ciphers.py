@@ -224,6 +224,11 @@ class Encryption:
                 if plan.tag_length:
                     self._context.authenticate_additional_data(aad)
 
+    @property
+    def held(self) -> int:
+        """Bytes of the message that are kept until the end."""
+        return _held(self._context)
+
     def update(self, data: bytes) -> bytes:
         """Ciphertext that is ready after more plaintext; may be empty."""
         self._count = _counted(self._plan, self._count, data)
@@ -269,6 +274,11 @@ class Decryption:
                 if plan.tag_length:
                     self._context.authenticate_additional_data(aad)
 
+    @property
+    def held(self) -> int:
+        """Bytes of the message that are kept until the end."""
+        return _held(self._context)
+
     def update(self, data: bytes) -> bytes:
         """Plaintext that is ready after more ciphertext; with a padding method the last block is held back."""
         self._count = _counted(self._plan, self._count, data)
@@ -299,6 +309,10 @@ class _Whole:
         self._run, self._limit, self._size = run, limit, 0
         self._parts: list[bytes] | None = []
 
+    @property
+    def size(self) -> int:
+        return self._size
+
     def update(self, data: bytes) -> bytes:
         if self._parts is None:
             raise failure("the stream is already finished")
@@ -313,6 +327,10 @@ class _Whole:
             raise failure("the stream is already finished")
         data, self._parts = b"".join(self._parts), None
         return self._run(data)
+
+
+def _held(context: object) -> int:
+    return context.size if isinstance(context, _Whole) else 0
 
 
 def block_cipher(algorithm: CryptographicAlgorithm, key: bytes, *, allow_legacy: bool = True) -> BlockCipherAlgorithm:

@@ -62,6 +62,7 @@ class Hashing:
     """A digest under way: `update` any number of times, `finalize` once."""
 
     __slots__ = ("_state",)
+    held: Final = 0  # nothing of the message is kept
 
     def __init__(self, algorithm: HashingAlgorithm) -> None:
         name = _NAMES.get(algorithm)

@@ -70,6 +70,7 @@ class Mac:
     """A MAC under way: `update` any number of times, then `finalize` or `verify` once."""
 
     __slots__ = ("_context",)
+    held: Final = 0  # nothing of the message is kept
 
     def __init__(self, context: Any) -> None:
         self._context = context

@@ -147,6 +147,11 @@ class _Stream:
         self._hashing = Hashing(scheme.hashing) if scheme.hashing is not None else None
         self._collected = bytearray()
 
+    @property
+    def held(self) -> int:
+        """Bytes of the message that are kept until the end."""
+        return len(self._collected)
+
     def update(self, data: bytes) -> None:
         if self._hashing is not None:
             self._hashing.update(data)

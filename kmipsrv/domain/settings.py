@@ -24,7 +24,9 @@ class Settings:
     maximum_pbkdf2_iterations: int = 10_000_000
     maximum_random_bytes: int = 65536
     maximum_split_key_parts: int = 255
-    maximum_streams: int = 1000
+    maximum_streams: int = 1000  # multi-part operations of one client
+    maximum_stream_bytes: int = 16 * 1024 * 1024  # that those of one client collect, where an algorithm needs it all
+    maximum_output_bytes: int = 32 * 1024 * 1024  # of Data that the items of one batch put out
     allow_legacy_algorithms: bool = False
     interop: bool = False
     https: bool = False  # whether the HTTPS door is open: the profiles that need it

@@ -11,9 +11,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from kmipsrv.crypto.rng import Seeded
 from kmipsrv.domain.ports import Gate, Keyring, Work
 from kmipsrv.domain.settings import Settings
+from kmipsrv.domain.streams import Streams
 from kmipsrv.engine.call import Call
+from kmipsrv.engine.ephemeral import ephemeral, withheld
 from kmipsrv.engine.ports import Authenticator
 from kmipsrv.errors import Cause, KmipError, StoreUnavailable
 from kmipsrv.operations._context import Context
@@ -66,6 +69,8 @@ class Dispatcher:
         self.settings = settings
         self.authenticator = authenticator
         self.random = random
+        self.streams = Streams(settings.maximum_streams, settings.maximum_stream_bytes, random)
+        self.generator = Seeded(random)
 
     def respond(self, work: Work, call: Call, message: Item, now: int) -> bytes:
         """The encoded Response Message; whatever the request says, there is one."""
@@ -126,6 +131,8 @@ class Dispatcher:
             gate=self.gate,
             settings=self.settings,
             random=self.random,
+            streams=self.streams,
+            generator=self.generator,
         )
 
     # ------------------------------------------------------------------------------------------------------- batch
@@ -155,6 +162,7 @@ class Dispatcher:
                     raise _Refused([_failed(error, each, ctx.version) for each in answers])
                 return encoded
         except _Refused as refused:
+            ctx.end_streams()
             return self._encode(ctx, refused.items)
 
     def _item(self, ctx: Context, fields: list[Item]) -> ResponseBatchItem:
@@ -178,11 +186,13 @@ class Dispatcher:
             if kind != STRUCTURE:
                 raise KmipError(Cause.INVALID_MESSAGE, "Request Payload is not a structure")
             request = bind(row.request, payload, ctx.version)
+            hidden = ephemeral(item.ephemeral, ctx.version)
             if isinstance(ctx.prepared, KmipError):
                 raise ctx.prepared
             with ctx.work.savepoint():
                 response = row.handler(ctx, request)
-                answer.response_payload = STRUCTURE, [] if response is None else unbind(response, ctx.version)
+                content = [] if response is None else withheld(unbind(response, ctx.version), hidden)
+                answer.response_payload = STRUCTURE, content
         except StoreUnavailable:
             raise  # the transaction is undone and with it the whole group: its connections are closed
         except KmipError as error:

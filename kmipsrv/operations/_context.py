@@ -6,13 +6,16 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from kmipsrv.crypto.rng import Seeded
 from kmipsrv.domain.creation import NewObject, combined
 from kmipsrv.domain.grant import Purpose
 from kmipsrv.domain.identity import Identity
 from kmipsrv.domain.managed_object import Flag, ManagedObject
 from kmipsrv.domain.ports import Gate, Keyring, Work
 from kmipsrv.domain.settings import Settings
+from kmipsrv.domain.streams import Stream, Streams
 from kmipsrv.errors import Cause, KmipError
+from kmipsrv.operations._outputs import Outputs
 from kmipsrv.spec.attribute_bag import AttributeBag
 from kmipsrv.spec.attribute_codec import Attributes, load
 from kmipsrv.spec.enums import ObjectType, Operation, UniqueIdentifier
@@ -29,15 +32,19 @@ class Context:
 
     __slots__ = (
         "gate",
+        "generator",
         "identity",
         "keyring",
+        "kept",
         "made",
         "now",
         "operation",
+        "outputs",
         "placeholder",
         "prepared",
         "random",
         "settings",
+        "streams",
         "version",
         "work",
     )
@@ -53,6 +60,8 @@ class Context:
         gate: Gate,
         settings: Settings,
         random: Callable[[int], bytes],
+        streams: Streams,
+        generator: Seeded,
     ) -> None:
         self.identity = identity
         self.version = version
@@ -62,6 +71,10 @@ class Context:
         self.gate = gate
         self.settings = settings
         self.random = random
+        self.streams = streams
+        self.kept: list[bytes] = []  # Correlation Values of the streams that this message went on with
+        self.generator = generator  # the client's RNG (RNG Retrieve), which clients may seed
+        self.outputs = Outputs(settings.maximum_output_bytes)
         self.operation: Operation | None = None
         self.prepared: Any = None
         self.placeholder: str | None = None
@@ -96,6 +109,19 @@ class Context:
         self.made.append((kind, unique_identifier))
         if placeholder:
             self.placeholder = unique_identifier
+
+    # ---------------------------------------------------------------------------------------------------- streams
+
+    def keep_stream(self, stream: Stream) -> bytes:
+        """Keep a multi-part operation until its next part. -> its Correlation Value."""
+        correlation = self.streams.keep(stream, self.now)
+        self.kept.append(correlation)
+        return correlation
+
+    def end_streams(self) -> None:
+        """The request is undone: the parts that it brought to its streams cannot be taken out of them again."""
+        for correlation in self.kept:
+            self.streams.end(correlation)
 
     # ---------------------------------------------------------------------------------------------------- objects
 

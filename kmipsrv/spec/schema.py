@@ -17,11 +17,12 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any, Protocol, TypeVar, dataclass_transform
 
 from kmipsrv.errors import Cause, KmipError
-from kmipsrv.spec.enums import UniqueIdentifier
+from kmipsrv.spec.enums import Data, UniqueIdentifier
 from kmipsrv.spec.tags import Tag
-from kmipsrv.spec.types import AnyKind, IdentifierKind, Kind, Row
+from kmipsrv.spec.types import AnyKind, DataKind, IdentifierKind, Kind, Row
 from kmipsrv.spec.versions import V2_0, V3_0, Named, NamedFlag, Version
 from kmipsrv.ttlv.codec import (
+    BYTE_STRING,
     ENUMERATION,
     IDENTIFIER,
     INTEGER,
@@ -144,6 +145,28 @@ class IdentifierCodec:
         if isinstance(value, UniqueIdentifier):
             return ENUMERATION, int(value)
         return (self.text, value) if isinstance(value, str) else (INTEGER, value)
+
+
+class DataCodec:
+    def __init__(self, version: Version) -> None:
+        self.version = version
+
+    def read(self, kind: int, value: Any, tag: int) -> Any:
+        if kind == BYTE_STRING:
+            return value
+        if self.version < V2_0 or kind not in (ENUMERATION, INTEGER):
+            raise _wrong_type(tag, kind)
+        if kind == INTEGER:
+            return value
+        try:
+            return Data(value)
+        except ValueError:
+            raise KmipError(Cause.UNKNOWN_ENUMERATION, f"0x{value:08X} is no Data this server knows") from None
+
+    def write(self, value: Any) -> tuple[int, Any]:
+        if isinstance(value, bytes):
+            return BYTE_STRING, value
+        return (ENUMERATION if isinstance(value, Data) else INTEGER), int(value)
 
 
 class AnyCodec:
@@ -311,6 +334,8 @@ def codec_for(annotation: Any, version: Version) -> Codec:
                 return PlainCodec(mark.code)
             if isinstance(mark, IdentifierKind):
                 return IdentifierCodec(version, mark.code_3_0)
+            if isinstance(mark, DataKind):
+                return DataCodec(version)
             if isinstance(mark, AnyKind):
                 return AnyCodec()
     if isinstance(annotation, type):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from kmipsrv.spec.enums import UniqueIdentifier
+from kmipsrv.spec.enums import Data, UniqueIdentifier
 from kmipsrv.spec.tags import Tag
 from kmipsrv.spec.versions import V1_0, Version
 from kmipsrv.ttlv import codec
@@ -44,6 +44,15 @@ class IdentifierKind:
 
 Identifier = Annotated[str | int | UniqueIdentifier, IdentifierKind(codec.IDENTIFIER)]
 Reference = Annotated[str | int | UniqueIdentifier, IdentifierKind(codec.REFERENCE)]
+
+
+@dataclass(frozen=True, slots=True)
+class DataKind:
+    """Data (2.1 §7.9): a Byte String; from 2.0 on also an Enumeration that names the operation of an earlier batch item
+    whose output is meant, or an Integer that counts the outputs."""
+
+
+DataOrReference = Annotated[bytes | int | Data, DataKind()]
 
 
 @dataclass(frozen=True, slots=True)
