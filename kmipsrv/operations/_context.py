@@ -15,9 +15,12 @@ from kmipsrv.domain.ports import Gate, Keyring, Work
 from kmipsrv.domain.settings import Settings
 from kmipsrv.domain.streams import Stream, Streams
 from kmipsrv.errors import Cause, KmipError
+from kmipsrv.operations import _factory_rules
+from kmipsrv.operations._factory_rules import Rules
 from kmipsrv.operations._outputs import Outputs
 from kmipsrv.spec.attribute_bag import AttributeBag
 from kmipsrv.spec.attribute_codec import Attributes, load
+from kmipsrv.spec.defaults import Constraint, ObjectDefaults
 from kmipsrv.spec.enums import ObjectType, Operation, UniqueIdentifier
 from kmipsrv.spec.objects import decode_object
 from kmipsrv.spec.structures import Name
@@ -31,11 +34,12 @@ class Context:
     """One request message at work. `operation` and `prepared` change from batch item to batch item."""
 
     __slots__ = (
+        "_rules",
         "gate",
         "generator",
         "identity",
-        "keyring",
         "kept",
+        "keyring",
         "made",
         "now",
         "operation",
@@ -80,6 +84,7 @@ class Context:
         self.placeholder: str | None = None
         # What the batch made so far: 2.x names it by Unique Identifier Enumeration or counts it by Integer (2.1 §4.58).
         self.made: list[tuple[UniqueIdentifier, str]] = []
+        self._rules: Rules | None = None
 
     # ------------------------------------------------------------------------------------------------ identifiers
 
@@ -168,6 +173,8 @@ class Context:
     def insert(self, new: NewObject, unique_identifier: str | None = None) -> ManagedObject:
         """Seal and store a new object of the caller's. Raises KmipError(NON_UNIQUE_NAME_ATTRIBUTE | …)."""
         obj = new.build(unique_identifier or self.new_identifier(), self.identity.owner, self.identity.tenant, self.now)
+        if self.rules.constraints:
+            _factory_rules.check_constraints(self.rules, obj.attributes, obj.object_type)
         stored = obj.mirror()
         if new.encoded is not None:
             stored.sealed = self.keyring.seal(new.encoded, obj.binding)
@@ -175,6 +182,29 @@ class Context:
         return obj
 
     # ------------------------------------------------------------------------------------------------- attributes
+
+    @property
+    def rules(self) -> Rules:
+        """The caller's Object Defaults and Constraints."""
+        if self._rules is None:
+            self._rules = _factory_rules.read(self)
+        return self._rules
+
+    def set_rules(
+        self, *, defaults: list[ObjectDefaults] | None = None, constraints: list[Constraint] | None = None
+    ) -> None:
+        """Replace the caller's Object Defaults, Constraints or both."""
+        old = self.rules
+        new = Rules(
+            old.defaults if defaults is None else defaults, old.constraints if constraints is None else constraints
+        )
+        _factory_rules.write(self, new)
+        self._rules = new
+
+    def apply_defaults(self, bag: AttributeBag, kind: ObjectType) -> None:
+        """Complete the attributes of an object that is about to be made."""
+        if self.rules.defaults:
+            _factory_rules.apply_defaults(self.rules, bag, kind)
 
     def requested(self, attributes: AttributeBag | None) -> AttributeBag:
         """The attributes of a creating request: those of its Templates (1.x), overruled by its own.

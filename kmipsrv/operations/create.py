@@ -48,6 +48,7 @@ def create(ctx: Context, request: CreateRequest) -> CreateResponse:
     if kind not in (ObjectType.SYMMETRIC_KEY, ObjectType.SECRET_DATA):
         raise KmipError(Cause.INVALID_OBJECT_TYPE, f"a {kind.text} cannot be created")
     bag = ctx.requested(request.attributes)
+    ctx.apply_defaults(bag, kind)
     check_client_attributes(bag, kind, ctx.settings)
     check_storage_masks(ctx.settings, request.protection_storage_masks)
     new = NewObject(kind, bag, ctx.settings, generated=True)

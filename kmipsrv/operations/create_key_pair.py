@@ -40,6 +40,9 @@ class CreateKeyPairRequest:
     public_protection_storage_masks: Annotated[ProtectionStorageMasks | None, since(V2_0)] = None
 
 
+_SIZES = (Tag.CRYPTOGRAPHIC_LENGTH, Tag.CRYPTOGRAPHIC_DOMAIN_PARAMETERS)
+
+
 @structure
 class CreateKeyPairResponse:
     private_key_unique_identifier: Identifier
@@ -47,11 +50,15 @@ class CreateKeyPairResponse:
 
 
 def prepare(settings: Settings, random: Callable[[int], bytes], request: CreateKeyPairRequest) -> Any:
-    """The key pair, where the request itself says all about it (no Template of 1.x has to be looked up)."""
+    """The key pair, where the request itself says all about it (no Template of 1.x and no default has to be looked up)."""
     parts = (request.common, request.private, request.public)
     if any(part is not None and part.templates for part in parts):
         return None
-    return generate(settings, combined(request.common, request.private), combined(request.common, request.public))
+    private, public = combined(request.common, request.private), combined(request.common, request.public)
+    described = {*private, *public}
+    if Tag.CRYPTOGRAPHIC_ALGORITHM not in described or described.isdisjoint(_SIZES):
+        return None
+    return generate(settings, private, public)
 
 
 @operation(Operation.CREATE_KEY_PAIR, prepare=prepare)
@@ -66,6 +73,8 @@ def create_key_pair(ctx: Context, request: CreateKeyPairRequest) -> CreateKeyPai
     common = ctx.requested(request.common)
     private = combined(common, ctx.requested(request.private))
     public = combined(common, ctx.requested(request.public))
+    ctx.apply_defaults(private, ObjectType.PRIVATE_KEY)
+    ctx.apply_defaults(public, ObjectType.PUBLIC_KEY)
     check_client_attributes(private, ObjectType.PRIVATE_KEY, ctx.settings)
     check_client_attributes(public, ObjectType.PUBLIC_KEY, ctx.settings)
     key = ctx.prepared or generate(ctx.settings, private, public)

@@ -11,7 +11,7 @@ from kmipsrv.domain.managed_object import key_text
 from kmipsrv.domain.search import Indexed
 from kmipsrv.errors import Cause, KmipError
 from kmipsrv.operations._context import Context
-from kmipsrv.operations._defaults import object_defaults, of_groups
+from kmipsrv.operations._factory_rules import of_groups
 from kmipsrv.operations._profiles import profiles
 from kmipsrv.operations._registry import offered, operation
 from kmipsrv.spec import enums as e
@@ -69,7 +69,7 @@ def _require_group(ctx: Context, group: str) -> None:
     settings = ctx.settings
     if group == settings.default_object_group or group in settings.generated_groups:
         return
-    if any(each.object_groups and group in each.object_groups.object_group for each in object_defaults(ctx)):
+    if any(each.object_groups and group in each.object_groups.object_group for each in ctx.rules.defaults):
         return
     where = Indexed(key_text(Tag.OBJECT_GROUP), (("", group),))
     if not ctx.work.locate(ctx.identity.owner, where, 0, 1)[0]:
@@ -133,7 +133,7 @@ def _registration_methods(ctx: Context, response: QueryResponse, groups: set[str
 
 
 def _defaults(ctx: Context, response: QueryResponse, groups: set[str]) -> None:
-    found = [each for each in object_defaults(ctx) if not groups or of_groups(each, groups)]
+    found = [each for each in ctx.rules.defaults if not groups or of_groups(each.object_groups, groups)]
     response.defaults_information = DefaultsInformation(object_defaults=found)
 
 

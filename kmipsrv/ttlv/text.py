@@ -60,10 +60,10 @@ def _shown(kind: int, value: Any, group: Group | None) -> str:
         return scalars.mask(value, group, " | ")
     if kind == BOOLEAN:
         return "true" if value else "false"
-    return str(value) if kind in _NUMBERS else ascii_safe(value)
+    return str(value) if kind in _NUMBERS else quoted(value)
 
 
-def ascii_safe(text: str) -> str:
+def quoted(text: str) -> str:
     """A text in quotes, without the characters that would move a terminal's cursor."""
     return '"' + "".join(map(_character, text)) + '"'
 
