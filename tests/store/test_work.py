@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import resource
 import sqlite3
 import stat
 from dataclasses import fields
@@ -253,6 +254,26 @@ def test_a_transaction_that_sqlite_has_undone_fails_as_a_whole(store: SQLiteStor
     with store.work() as work:
         assert work.locate(OWNER, AllOf(()), 0, None) == (0, [])
         work.insert(make("small"))
+
+
+def test_a_commit_that_finds_the_disk_full_fails_the_work(store: SQLiteStore, path: Path) -> None:
+    """The write-ahead log may not grow: writes are cached and the COMMIT is what fails."""
+    with store.work() as work:
+        work.insert(make("before"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    room = path.with_name(path.name + "-wal").stat().st_size + 4096
+    with pytest.raises(StoreUnavailable), store.work() as work:
+        for number in range(100):
+            work.insert(make(str(number)))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+        try:
+            work.commit()  # type: ignore[attr-defined]
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with store.work() as work:
+        assert work.locate(OWNER, AllOf(()), 0, None) == (1, ["before"])
+        work.insert(make("after"))
+    assert store._connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
 def test_an_error_that_somebody_swallowed_still_fails_the_commit(store: SQLiteStore) -> None:
