@@ -62,7 +62,7 @@ def _generate(ctx: Context, kind: ObjectType, bag: AttributeBag) -> SymmetricKey
     if kind is ObjectType.SYMMETRIC_KEY:
         return generate_symmetric_key(ctx, bag)
     # A password of random octets, as TC-CREATE-SD-1 has it.
-    length = _required(bag, Tag.CRYPTOGRAPHIC_LENGTH)
+    length = required_attribute(bag, Tag.CRYPTOGRAPHIC_LENGTH)
     if length % 8 or not 0 < length <= 8 * ctx.settings.maximum_random_bytes:
         raise KmipError(Cause.INVALID_ATTRIBUTE_VALUE, "Cryptographic Length is not that of any Secret Data")
     block = KeyBlock(key_format_type=KeyFormatType.OPAQUE, key_value=plain_key_value(ctx.random(length // 8)))
@@ -71,8 +71,8 @@ def _generate(ctx: Context, kind: ObjectType, bag: AttributeBag) -> SymmetricKey
 
 def generate_symmetric_key(ctx: Context, bag: AttributeBag) -> SymmetricKey:
     """A new key as the attributes ask for it. Raises KmipError."""
-    length = _required(bag, Tag.CRYPTOGRAPHIC_LENGTH)
-    algorithm = _required(bag, Tag.CRYPTOGRAPHIC_ALGORITHM)
+    length = required_attribute(bag, Tag.CRYPTOGRAPHIC_LENGTH)
+    algorithm = required_attribute(bag, Tag.CRYPTOGRAPHIC_ALGORITHM)
     block = raw_block(keygen.generate_symmetric(algorithm, length, ctx.random), algorithm, length)
     return SymmetricKey(key_block=in_requested_format(ObjectType.SYMMETRIC_KEY, block, bag))
 
@@ -92,7 +92,7 @@ def raw_block(material: bytes, algorithm: CryptographicAlgorithm, length: int) -
     )
 
 
-def _required(bag: AttributeBag, tag: Tag) -> Any:
+def required_attribute(bag: AttributeBag, tag: Tag) -> Any:
     """An attribute that a Create request SHALL include (1.4 §4.1 Table 162). Raises KmipError(INVALID_FIELD)."""
     value = bag.get(tag)
     if value is None:
