@@ -43,7 +43,13 @@ def open_store(config: Config) -> Store:
     url = make_url(config.database_url)
     if url.get_backend_name() == "sqlite":
         return SQLiteStore(Path(url.database or ""))
-    raise ConfigError(f"database.url: {url.get_backend_name()} is not supported: use sqlite:///FILE")
+    if url.get_backend_name() == "postgresql":
+        try:
+            from kmipsrv.store.postgresql import PostgreSQLStore  # needs the extra `postgresql`
+        except ModuleNotFoundError as error:
+            raise ConfigError("database.url: PostgreSQL needs psycopg: pip install 'kmipsrv[postgresql]'") from error
+        return PostgreSQLStore(url.set(drivername="postgresql").render_as_string(hide_password=False))
+    raise ConfigError(f"database.url: {url.get_backend_name()} is not supported: use sqlite:///FILE or postgresql://…")
 
 
 def open_engine(config: Config) -> Engine:
@@ -106,6 +112,7 @@ def settings(config: Config) -> Settings:
         vendor_identification=config.server_information.vendor_identification,
         server_version=__version__,
         time_stamp_skew=config.time_stamp_skew,
+        nesting=limits.nesting,
         batch_items=limits.batch_items,
         locate_items=limits.locate_items,
         attribute_instances=limits.attribute_instances,

@@ -15,6 +15,7 @@ class Settings:
     server_name: str = "kmipsrv"
     server_version: str = ""
     time_stamp_skew: int | None = None  # how far a request's Time Stamp may be off; None: not looked at
+    nesting: int = 32  # structures within structures in a request
     batch_items: int = 1000
     locate_items: int = 10_000  # the most that one answer lists
     attribute_instances: int = 1000  # of one multi-instance attribute
