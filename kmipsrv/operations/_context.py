@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kmipsrv.crypto.rng import Seeded
+from kmipsrv.domain import ticket as tickets
 from kmipsrv.domain.creation import NewObject, combined
 from kmipsrv.domain.grant import Purpose
 from kmipsrv.domain.identity import Identity
@@ -23,7 +24,7 @@ from kmipsrv.spec.attribute_codec import Attributes, load
 from kmipsrv.spec.defaults import Constraint, ObjectDefaults
 from kmipsrv.spec.enums import ObjectType, Operation, UniqueIdentifier
 from kmipsrv.spec.objects import decode_object
-from kmipsrv.spec.structures import Name
+from kmipsrv.spec.structures import Name, Right
 from kmipsrv.spec.tags import Tag
 from kmipsrv.spec.versions import Version
 
@@ -47,6 +48,8 @@ class Context:
         "placeholder",
         "prepared",
         "random",
+        "refusal",
+        "rights",
         "settings",
         "streams",
         "version",
@@ -66,8 +69,11 @@ class Context:
         random: Callable[[int], bytes],
         streams: Streams,
         generator: Seeded,
+        refusal: KmipError | None = None,
     ) -> None:
         self.identity = identity
+        self.refusal = refusal  # why the Credentials were not accepted: every batch item's answer
+        self.rights: list[Right] | None = None  # those of a delegated ticket that speak of this operation
         self.version = version
         self.now = now
         self.work = work
@@ -128,16 +134,48 @@ class Context:
         for correlation in self.kept:
             self.streams.end(correlation)
 
+    # ------------------------------------------------------------------------------------------------------ rights
+
+    def require_right(self, request: Any) -> None:
+        """Whether a delegated ticket allows the operation: "only […] operations allowed by at least one of the contained
+        Right structures" (2.1 §6.1.12). Raises KmipError(NOT_AUTHORISED | TICKET_USED_UP)."""
+        if self.identity.ticket:
+            tickets.count_operation(self.work, self.identity.ticket)
+        rights = self.identity.rights
+        if rights is None:
+            return
+        self.rights = [r for r in rights if r.operations is None or self.operation in r.operations.operation]
+        # A right to certain objects is none to an operation that names no object (Locate, Create).
+        named = hasattr(request, "unique_identifier")
+        if not any(named or (r.objects is None and r.object_groups is None) for r in self.rights):
+            raise KmipError(Cause.NOT_AUTHORISED, "the ticket does not allow this operation")
+
+    def _require_right_to(self, obj: ManagedObject) -> None:
+        uid, groups = obj.unique_identifier, set(obj.attributes.values(Tag.OBJECT_GROUP))
+        for right in self.rights or ():
+            objects = None if right.objects is None else right.objects.unique_identifier
+            wanted = None if right.object_groups is None else right.object_groups.object_group
+            if (objects is None or uid in objects) and (wanted is None or not groups.isdisjoint(wanted)):
+                return
+        raise KmipError(Cause.NOT_AUTHORISED, "the ticket does not allow this operation on this object")
+
     # ---------------------------------------------------------------------------------------------------- objects
 
     def object(self, reference: Reference, *, archived: bool = False) -> ManagedObject:
         """The caller's object. Raises KmipError(OBJECT_NOT_FOUND | OBJECT_ARCHIVED): not yours is not there.
 
         An archived object is refused unless the operation can deal with one (`archived`)."""
-        stored = self.work.find(self.identity.owner, self.resolve(reference))
+        uid = self.resolve(reference)
+        stored = self.work.find(self.identity.owner, uid)
         if stored is None:
+            # TC-111 and TC-112: users and devices that one operator keeps in one configuration are told that an object is
+            # another's. Everybody else is told what he would be told if it were not there.
+            if any(self.work.find(owner, uid) is not None for owner in self.identity.neighbours):
+                raise KmipError(Cause.PERMISSION_DENIED, "the object is another user's")
             raise KmipError(Cause.OBJECT_NOT_FOUND, "no object has this Unique Identifier")
         obj = ManagedObject(stored)
+        if self.identity.rights is not None:
+            self._require_right_to(obj)
         if obj.archived and not archived:
             raise KmipError(Cause.OBJECT_ARCHIVED, "the object is archived")
         return obj
@@ -221,7 +259,9 @@ class Context:
         obj = None if uid is None else self.object(uid)
         if obj is None or obj.object_type is not ObjectType.TEMPLATE:
             raise KmipError(Cause.OBJECT_NOT_FOUND, "no Template has this Name")
-        return self.template_content(obj)
+        content = self.template_content(obj)
+        content.remove(Tag.NAME)  # a Template's own, where 1.0 puts it into the content
+        return content
 
     def template_content(self, obj: ManagedObject) -> AttributeBag:
         """The content of a Template object, which is not the Template's own attributes."""

@@ -8,13 +8,15 @@ from typing import Annotated, Any
 from kmipsrv.crypto import formats, keygen
 from kmipsrv.domain.creation import NewObject, check_client_attributes, seal_body, set_algorithm
 from kmipsrv.errors import Cause, KmipError
+from kmipsrv.operations._certificate_attributes import describe_certificate
 from kmipsrv.operations._context import Context
 from kmipsrv.operations._key_material import material_of
+from kmipsrv.operations._pkcs12 import opened
 from kmipsrv.operations._registry import operation
 from kmipsrv.operations._storage_masks import check_storage_masks
 from kmipsrv.spec.attribute_bag import AttributeBag
 from kmipsrv.spec.attribute_codec import Attributes, SpreadAttributes, dump
-from kmipsrv.spec.enums import CryptographicUsageMask, LinkType, ObjectType, Operation, UniqueIdentifier
+from kmipsrv.spec.enums import CryptographicUsageMask, KeyFormatType, LinkType, ObjectType, Operation, UniqueIdentifier
 from kmipsrv.spec.objects import AnyObject, KeyBlock
 from kmipsrv.spec.schema import structure
 from kmipsrv.spec.structures import Link, ProtectionStorageMasks
@@ -52,26 +54,33 @@ def register(ctx: Context, request: RegisterRequest) -> RegisterResponse:
     bag = ctx.requested(request.attributes)
     new = NewObject(kind, bag, ctx.settings)
     if kind is ObjectType.TEMPLATE:
-        if Tag.NAME in given.body or Tag.NAME not in bag:
-            # "a new Template object containing a Name attribute with the Template structure": Invalid Field (1.4 §11.4).
-            raise KmipError(Cause.INVALID_FIELD, "a Template's Name is given beside the Template, not in it")
+        inner = given.body.instances(Tag.NAME)
+        if (Tag.NAME in bag) == bool(inner):
+            # "a new Template object containing a Name attribute with the Template structure": Invalid Field (1.4 §11.4);
+            # 1.0's cases have it there and nowhere else.
+            raise KmipError(Cause.INVALID_FIELD, "a Template has a Name, in one place")
+        for _, name in inner:
+            bag.add(Tag.NAME, name)
         check_client_attributes(given.body, kind, ctx.settings)
         new.encoded = dump(given.body)
     else:
-        describe(new, given.body, ctx.version)
+        describe(ctx, new, given.body)
     check_client_attributes(bag, kind, ctx.settings)
     obj = ctx.insert(new)
     ctx.remember(UniqueIdentifier.REGISTER, obj.unique_identifier)
     return RegisterResponse(unique_identifier=obj.unique_identifier)
 
 
-def describe(new: NewObject, body: Any, version: Version) -> None:
+def describe(ctx: Context, new: NewObject, body: Any) -> None:
     """Complete a new object from the body that a client gave: its seal, and what the material says of itself.
 
     Raises KmipError for material that contradicts itself or the attributes."""
     block: KeyBlock | None = getattr(body, "key_block", None)
+    if block is not None and block.key_format_type is KeyFormatType.PKCS_12 and block.key_wrapping_data is None:
+        body = opened(ctx, new, body)
+        block = body.key_block
     if block is not None:
-        block = _settled_block(new, block, version)
+        block = _settled_block(new, block, ctx.version)
         body = replace(body, key_block=block)
         _describe_key(new, block)
     elif new.object_type is ObjectType.CERTIFICATE:
@@ -147,8 +156,3 @@ def _describe_key(new: NewObject, block: KeyBlock) -> None:
             set_algorithm(new, None, keygen.symmetric_length(algorithm, octets))
     elif kind is ObjectType.SECRET_DATA and isinstance(material, bytes):
         new.server.set(Tag.CRYPTOGRAPHIC_LENGTH, block.cryptographic_length or 8 * len(material))
-
-
-def describe_certificate(new: NewObject, body: Any) -> None:
-    new.server.set(Tag.CERTIFICATE_TYPE, body.certificate_type)
-    new.server.set(Tag.CERTIFICATE_LENGTH, len(body.certificate_value))
