@@ -7,8 +7,6 @@ no fresh member is left.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from kmipsrv.crypto import keygen
 from kmipsrv.domain.creation import NewObject, seal_body
 from kmipsrv.domain.managed_object import ManagedObject
@@ -19,10 +17,8 @@ from kmipsrv.operations._context import Context
 from kmipsrv.spec.attribute_bag import AttributeBag
 from kmipsrv.spec.enums import CryptographicAlgorithm, CryptographicUsageMask, KeyFormatType, ObjectType
 from kmipsrv.spec.objects import KeyBlock, SymmetricKey, plain_key_value
+from kmipsrv.spec.search_codec import SearchTerms
 from kmipsrv.spec.tags import Tag
-
-if TYPE_CHECKING:
-    from kmipsrv.operations.locate import LocateRequest
 
 TURN = "object group turn"  # kind of the record that keeps whose turn it was
 GENERATED_BITS = 256
@@ -34,9 +30,9 @@ def all_found(ctx: Context, where: Expression, rest: list[Rest]) -> list[str]:
     return [obj.unique_identifier for obj in found if all(holds(obj) for holds in rest)]
 
 
-def group_of(request: LocateRequest) -> str:
+def group_of(terms: SearchTerms) -> str:
     """The Object Group that Object Group Member speaks of. Raises KmipError(INVALID_FIELD)."""
-    groups = [term.value for term in request.attributes if term.key is Tag.OBJECT_GROUP]
+    groups = [term.value for term in terms if term.key is Tag.OBJECT_GROUP]
     if len(groups) != 1:
         raise KmipError(Cause.INVALID_FIELD, "Object Group Member goes with one Object Group")
     group: str = groups[0]

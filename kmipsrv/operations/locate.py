@@ -51,9 +51,9 @@ def locate(ctx: Context, request: LocateRequest) -> LocateResponse:
     limit = min(ctx.settings.locate_items, ctx.settings.locate_items if maximum is None else maximum)
     member = request.object_group_member
     if member is ObjectGroupMember.GROUP_MEMBER_DEFAULT:
-        total, page = next_member(ctx, group_of(request), where, rest)
+        total, page = next_member(ctx, group_of(request.attributes), where, rest)
     elif member is ObjectGroupMember.GROUP_MEMBER_FRESH:
-        group = group_of(request)
+        group = group_of(request.attributes)
         where = AllOf((where, Compare("flags", "mask", int(Flag.FRESH))))
         total, page = _found(ctx, where, rest, offset, limit, oldest_first=True)
         if not total and make_fresh(ctx, group):
