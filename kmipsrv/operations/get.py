@@ -10,14 +10,17 @@ from kmipsrv.domain.managed_object import Flag, ManagedObject
 from kmipsrv.errors import Cause, KmipError
 from kmipsrv.operations._context import Context
 from kmipsrv.operations._key_material import converted
+from kmipsrv.operations._key_wrapping import HIDES, wrapped
 from kmipsrv.operations._registry import operation
-from kmipsrv.spec.enums import KeyCompressionType, KeyFormatType, KeyWrapType, ObjectType, Operation
-from kmipsrv.spec.objects import AnyObject, decode_object
+from kmipsrv.operations._stored_keys import unwrapped
+from kmipsrv.spec.enums import KeyCompressionType, KeyFormatType, KeyWrapType, LinkType, ObjectType, Operation
+from kmipsrv.spec.objects import AnyObject, KeyBlock, decode_object
 from kmipsrv.spec.schema import structure
 from kmipsrv.spec.structures import KeyWrappingSpecification
 from kmipsrv.spec.tags import Tag
 from kmipsrv.spec.types import Identifier, since, wire
 from kmipsrv.spec.versions import V1_4
+from kmipsrv.ttlv.codec import STRUCTURE
 
 
 @structure
@@ -54,12 +57,11 @@ def exported(ctx: Context, obj: ManagedObject, request: GetRequest) -> AnyObject
     obj.require_alive(ctx.now)
     if not obj.flag(Flag.EXTRACTABLE):
         raise KmipError(Cause.NOT_EXTRACTABLE, "the object is not Extractable")
-    if obj.flag(Flag.SENSITIVE) and wrapping is None:
-        # "If True then […] SHALL NOT be retrieved in plaintext" (2.1 §4.55).
-        raise KmipError(Cause.SENSITIVE, "the object is Sensitive: it leaves wrapped or not at all")
+    if obj.flag(Flag.SENSITIVE):
+        _check_sensitive(obj, request)
     encoded = ctx.open(obj, Purpose.EXPORT)
     plain = request.key_format_type is None and request.key_compression_type is None and request.key_wrap_type is None
-    if plain and wrapping is None and kind is not ObjectType.SPLIT_KEY:
+    if plain and wrapping is None and kind is not ObjectType.SPLIT_KEY and _WRAPPED not in encoded:
         return AnyObject(kind, encoded)  # what was sealed is what is sent
     body = decode_object(encoded)
     if not hasattr(body, "key_block"):
@@ -68,14 +70,48 @@ def exported(ctx: Context, obj: ManagedObject, request: GetRequest) -> AnyObject
         if wrapping is not None:
             raise KmipError(Cause.ILLEGAL_OPERATION, f"a {kind.text} cannot be wrapped")
         return AnyObject(kind, body)
+    block: KeyBlock = body.key_block
+    inside = False
+    if block.key_wrapping_data is not None:
+        unwrap = wrapping is not None or request.key_wrap_type is KeyWrapType.NOT_WRAPPED
+        if wrapping is not None and request.key_wrap_type is KeyWrapType.AS_REGISTERED:
+            raise KmipError(Cause.KEY_WRAP_TYPE_NOT_SUPPORTED, "a key is not wrapped anew and as it was registered")
+        if obj.flag(Flag.SENSITIVE) and not unwrap and block.key_wrapping_data.wrapping_method not in HIDES:
+            raise _sensitive()
+        inside = block.key_value is not None and block.key_value[0] == STRUCTURE
+        block = unwrapped(ctx, block) if unwrap else block
+    elif obj.flag(Flag.SENSITIVE) and wrapping is None:
+        raise _sensitive()
     domain = obj.attributes.get(Tag.CRYPTOGRAPHIC_DOMAIN_PARAMETERS)
     block = converted(
         kind,
-        body.key_block,
+        block,
         request.key_format_type,
         request.key_compression_type,
         domain.recommended_curve if domain is not None else None,
     )
-    if wrapping is not None or request.key_wrap_type is not None:
-        raise KmipError(Cause.FEATURE_NOT_SUPPORTED, "keys are not wrapped by this server")
+    if wrapping is not None:
+        block = wrapped(ctx, obj, block, wrapping, inside=inside)
     return AnyObject(kind, replace(body, key_block=block))
+
+
+_WRAPPED = Tag.KEY_WRAPPING_DATA.to_bytes(3, "big") + b"\x01"  # its contents differ between versions
+
+
+def _sensitive() -> KmipError:
+    # "If True then […] SHALL NOT be retrieved in plaintext" (2.1 §4.55).
+    return KmipError(Cause.SENSITIVE, "the object is Sensitive: it leaves wrapped or not at all")
+
+
+def _check_sensitive(obj: ManagedObject, request: GetRequest) -> None:
+    """Whether a Sensitive object can leave at all, before it is opened: wrapped now, or still as it was registered."""
+    wrapping = request.key_wrapping_specification
+    if wrapping is not None:
+        if wrapping.wrapping_method not in HIDES:
+            raise _sensitive()
+        return
+    links = obj.attributes.values(Tag.LINK)
+    if request.key_wrap_type is KeyWrapType.NOT_WRAPPED or not any(
+        link.link_type is LinkType.WRAPPING_KEY_LINK for link in links
+    ):
+        raise _sensitive()

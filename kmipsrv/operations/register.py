@@ -102,13 +102,11 @@ def _settled_block(new: NewObject, block: KeyBlock, version: Version) -> KeyBloc
     if kind == BYTE_STRING:
         if block.key_wrapping_data is None:
             raise KmipError(Cause.INVALID_FIELD, "an encoded Key Value without Key Wrapping Data")
-        information = block.key_wrapping_data.encryption_key_information
-        if information is not None and isinstance(information.unique_identifier, str):
-            link = Link(link_type=LinkType.WRAPPING_KEY_LINK, linked_object_identifier=information.unique_identifier)
-            new.attributes.add(Tag.LINK, link)
+        _link_wrapping_key(new, block)
         return block
     if kind != STRUCTURE:
         raise KmipError(Cause.INVALID_DATA_TYPE, "Key Value is neither a structure nor a Byte String")
+    _link_wrapping_key(new, block)  # TC-WRAP-1-14: wrapped octets in a Key Material
     material: list[Item] = [item for item in fields if item[0] == Tag.KEY_MATERIAL]
     rest = [item for item in fields if item[0] != Tag.KEY_MATERIAL]
     if rest:
@@ -117,6 +115,15 @@ def _settled_block(new: NewObject, block: KeyBlock, version: Version) -> KeyBloc
             if key not in new.attributes:
                 new.attributes.update(_only(inner, key))
     return replace(block, key_value=(STRUCTURE, material))
+
+
+def _link_wrapping_key(new: NewObject, block: KeyBlock) -> None:
+    """Wrapping Key Link: to the key that a wrapped key was wrapped with (2.1 §4.31)."""
+    data = block.key_wrapping_data
+    information = None if data is None else data.encryption_key_information
+    if information is not None and isinstance(information.unique_identifier, str):
+        link = Link(link_type=LinkType.WRAPPING_KEY_LINK, linked_object_identifier=information.unique_identifier)
+        new.attributes.add(Tag.LINK, link)
 
 
 def _only(bag: AttributeBag, key: Any) -> AttributeBag:
