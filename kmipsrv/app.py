@@ -16,11 +16,13 @@ from sqlalchemy.engine import make_url
 
 from kmipsrv import __version__
 from kmipsrv.config import Address, Config
+from kmipsrv.config import Device as DeviceSettings
 from kmipsrv.domain.ports import Store
 from kmipsrv.domain.settings import Settings
 from kmipsrv.engine.engine import Engine
-from kmipsrv.engine.ports import CertificateOnly
 from kmipsrv.errors import ConfigError, KmipError, TokenUnavailable
+from kmipsrv.identity import one_time
+from kmipsrv.identity.authenticator import CredentialAuthenticator, Device, HashedPassword, User
 from kmipsrv.identity.certificate import Identities, TrustDomain
 from kmipsrv.keyring.envelope import Envelope
 from kmipsrv.keyring.provision import KeyringSettings, open_keyring
@@ -62,7 +64,7 @@ def open_engine(config: Config) -> Engine:
         keyring=keyring,
         gate=Gate(),
         settings=settings(config),
-        authenticator=CertificateOnly(),
+        authenticator=authenticator(config),
         clock=time.time,
         random=os.urandom,
     )
@@ -117,6 +119,7 @@ def settings(config: Config) -> Settings:
         locate_items=limits.locate_items,
         attribute_instances=limits.attribute_instances,
         lease_time=config.lease_time,
+        ticket_time=config.ticket_time,
         maximum_rsa_bits=limits.rsa_bits,
         maximum_dh_bits=limits.rsa_bits,
         maximum_pbkdf2_iterations=limits.pbkdf2_iterations,
@@ -129,6 +132,38 @@ def settings(config: Config) -> Settings:
         generated_groups=frozenset(config.object_groups.generated or ()),
         https=config.https is not None,
     )
+
+
+def authenticator(config: Config) -> CredentialAuthenticator:
+    """The users and devices of the configuration. Raises ConfigError."""
+    try:
+        users = [
+            User(
+                username=user.username,
+                owner=user.owner,
+                certificate=user.certificate or "",
+                record=user.password,
+                seed=None if user.one_time_seed is None else one_time.seed(user.one_time_seed),
+                hashed=None if user.hashed_password is None else HashedPassword.parse(user.hashed_password),
+            )
+            for user in config.users
+        ]
+        devices = [Device(_identifiers(device), device.owner, device.password) for device in config.devices]
+        return CredentialAuthenticator(users, devices, os.urandom(32))
+    except ValueError as error:
+        raise ConfigError(f"users, devices: {error}") from error
+
+
+def _identifiers(device: DeviceSettings) -> tuple[tuple[str, str], ...]:
+    """What a Device credential has to hold: (field of Credential Value, value)."""
+    given = {
+        "device_serial_number": device.serial_number,
+        "device_identifier": device.device_identifier,
+        "network_identifier": device.network_identifier,
+        "machine_identifier": device.machine_identifier,
+        "media_identifier": device.media_identifier,
+    }
+    return tuple((name, value) for name, value in given.items() if value is not None)
 
 
 def edge_limits(config: Config) -> Limits:

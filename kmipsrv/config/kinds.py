@@ -125,6 +125,14 @@ PASSWORD: Final = Kind(
     "a record made by `kmipsrv hash-password`: scrypt$N$r$p$salt$hash",
     lambda value, _: _matching(r"scrypt(\$[0-9]+){3}(\$[A-Za-z0-9+/]+=*){2}", value),
 )
+SEED: Final = Kind(
+    "16 bytes or more in base32, such as a one-time password application takes",
+    lambda value, _: _matching(r"(?:[A-Z2-7]{8}){3,}[A-Z2-7]*=*", value),
+)
+HASHED: Final = Kind(
+    "a record made by `kmipsrv hash-password --hashed USERNAME`: SHA-256$S1$S2",
+    lambda value, _: _matching(r"SHA-(256|384|512)(\$([0-9a-f]{2}){32,64}){2}", value),
+)
 DOMAIN: Final = Kind(
     "a name of letters, digits and . _ -", lambda value, _: _matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", value)
 )

@@ -19,9 +19,11 @@ from kmipsrv.config.kinds import (
     DOMAIN,
     FILE,
     FLAG,
+    HASHED,
     MAPPING,
     MODULE,
     PASSWORD,
+    SEED,
     TEXT,
     Address,
     count,
@@ -171,8 +173,14 @@ class IdentityRule:
 class User:
     username: str = required(TEXT)
     """Username of the Username and Password credential."""
-    password: str = required(PASSWORD, secret=True)
+    password: str | None = setting(off_or(PASSWORD), None, secret=True)
     """The password's hash; the password itself is refused."""
+    one_time_seed: str | None = setting(off_or(SEED), None, secret=True)
+    """The seed of one-time passwords (TOTP, 6 digits, 30 s): the user then presents One Time Password credentials only."""
+    hashed_password: str | None = setting(off_or(HASHED), None, secret=True)
+    """What Hashed Password credentials are checked against. Unlike `password` it must be kept as secret as the password."""
+    certificate: str | None = setting(off_or(TEXT), None)
+    """The name (SAN URI or subject) or common name of the only certificate that may carry the credential."""
     owner: str | None = setting(off_or(TEXT), None)
     """Whose objects these are; absent: those of the certificate that carried the credential."""
 
@@ -242,6 +250,8 @@ class Config:
     """Seconds that a request's Time Stamp may be off; off: it is not judged."""
     lease_time: int = setting(count(1, 30 * 86400), 3600)
     """Seconds for which a client may use an object before it asks again (Lease Time)."""
+    ticket_time: int = setting(count(60, 30 * 86400), 86400)
+    """The longest time, in seconds, that a ticket of Login or Delegated Login is valid."""
     interop: bool = setting(FLAG, False)
     """Whether the Interop operation exists. For conformance runs only."""
     database: Database = section(Database)

@@ -20,6 +20,7 @@ class Settings:
     locate_items: int = 10_000  # the most that one answer lists
     attribute_instances: int = 1000  # of one multi-instance attribute
     lease_time: int = 3600
+    ticket_time: int = 86400  # the longest that a ticket of Login is valid
     maximum_rsa_bits: int = 4096
     maximum_dh_bits: int = 4096
     maximum_pbkdf2_iterations: int = 10_000_000

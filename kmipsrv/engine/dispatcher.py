@@ -41,6 +41,8 @@ from kmipsrv.ttlv.codec import BYTE_STRING, ENUMERATION, STRUCTURE, Item, encode
 
 logger = logging.getLogger(__name__)
 
+CREDENTIALS = -1  # the place of the header's Credentials among what was prepared beside the queue
+
 # What an undone item's answer may still say: which objects it had made or touched, never what they hold.
 _IDENTIFIERS = frozenset((Tag.UNIQUE_IDENTIFIER, Tag.PRIVATE_KEY_UNIQUE_IDENTIFIER, Tag.PUBLIC_KEY_UNIQUE_IDENTIFIER))
 
@@ -118,11 +120,18 @@ class Dispatcher:
             raise KmipError(Cause.FEATURE_NOT_SUPPORTED, "this server processes every request synchronously")
 
     def _context(self, work: Work, call: Call, header: RequestHeader, version: Version, now: int) -> Context:
-        credentials = [each for part in header.authentication for each in part.credential]
-        identity = call.peer.identity
+        identity, refusal = call.peer.identity, None
+        credentials = header.credentials
         if credentials:
-            identity = self.authenticator.authenticate(work, identity, credentials, now)
+            prepared = (call.prepared or {}).get(CREDENTIALS)
+            try:
+                identity = self.authenticator.authenticate(work, identity, credentials, now, prepared)
+            except StoreUnavailable:
+                raise
+            except KmipError as error:
+                refusal = error  # every batch item's answer, as TC-LOGIN-2 and -3 expect
         return Context(
+            refusal=refusal,
             identity=identity,
             version=version,
             now=now,
@@ -180,6 +189,8 @@ class Dispatcher:
             if row is None or not row.exists_in(ctx.version) or (row.advertised and not row.advertised(ctx.settings)):
                 raise KmipError(Cause.OPERATION_NOT_SUPPORTED, "the operation is not supported")
             ctx.operation = row.operation
+            if ctx.refusal is not None:
+                raise ctx.refusal
             if any(extension.criticality_indicator for extension in item.message_extension):
                 raise KmipError(Cause.UNKNOWN_MESSAGE_EXTENSION, "Critical Message Extension not recognized")
             kind, payload = item.request_payload
@@ -187,6 +198,7 @@ class Dispatcher:
                 raise KmipError(Cause.INVALID_MESSAGE, "Request Payload is not a structure")
             request = bind(row.request, payload, ctx.version)
             hidden = ephemeral(item.ephemeral, ctx.version)
+            ctx.require_right(request)
             if isinstance(ctx.prepared, KmipError):
                 raise ctx.prepared
             with ctx.work.savepoint():
@@ -211,6 +223,7 @@ class Dispatcher:
 
     def _encode(self, ctx: Context, answers: list[ResponseBatchItem]) -> bytes:
         header = _header(ctx.version, ctx.now, len(answers))
+        header.server_hashed_password = ctx.identity.proof or None
         return encode(response_message(header, answers, ctx.version))
 
 

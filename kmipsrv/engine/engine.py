@@ -14,7 +14,7 @@ from typing import Any
 from kmipsrv.domain.ports import Gate, Keyring, Store, Work
 from kmipsrv.domain.settings import Settings
 from kmipsrv.engine.call import Call
-from kmipsrv.engine.dispatcher import Dispatcher, failure
+from kmipsrv.engine.dispatcher import CREDENTIALS, Dispatcher, failure
 from kmipsrv.engine.ports import Authenticator
 from kmipsrv.errors import KmipError, TTLVError
 from kmipsrv.operations._registry import OPERATIONS, load_all
@@ -25,6 +25,8 @@ from kmipsrv.spec.versions import V1_0
 from kmipsrv.ttlv.codec import decode
 
 logger = logging.getLogger(__name__)
+
+_CREDENTIAL = b"\x42\x00\x23\x01"  # the head of a Credential structure
 
 
 class Engine:
@@ -61,7 +63,7 @@ class Engine:
 
     def _answer(self, work: Work, call: Call, now: int) -> bytes | None:
         try:
-            message = decode(call.frame)
+            message = decode(call.frame, max_depth=self.settings.nesting)
         except TTLVError as error:
             # "Message cannot be parsed: response message containing a header and a Batch Item without Operation".
             return failure(error, V1_0, now)
@@ -70,22 +72,26 @@ class Engine:
     def prepare(self, call: Call) -> Callable[[], Any] | None:
         """The slow part of a call as a function to be run beside the queue, None when there is none.
 
-        Its result maps the number of a batch item to what the operation's `prepare` made (or the KmipError it raised).
+        Its result maps the number of a batch item (CREDENTIALS for the header) to what the operation's `prepare` made, or
+        to the KmipError it raised.
         """
-        if self._slow is None or not self._slow.search(call.frame):
+        if not (self._slow is not None and self._slow.search(call.frame)) and _CREDENTIAL not in call.frame:
             return None
         return lambda: self._prepare(call)
 
     def _prepare(self, call: Call) -> dict[int, Any]:
         made: dict[int, Any] = {}
         try:
-            message = decode(call.frame)
+            message = decode(call.frame, max_depth=self.settings.nesting)
             version = supported(*version_of(message))
             if version is None:
                 return made
-            _, items = request_parts(message, version)
+            header, items = request_parts(message, version)
         except KmipError:
             return made  # the answer will say what is wrong
+        credentials = header.credentials
+        if credentials:
+            made[CREDENTIALS] = self.dispatcher.authenticator.prepare(credentials)
         for number, (_, _, fields) in enumerate(items[: self.settings.batch_items]):
             found = {tag: value for tag, _, value in fields}
             row = OPERATIONS.get(found.get(Tag.OPERATION))  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from kmipsrv.errors import Cause, KmipError
 from kmipsrv.spec import enums as e
 from kmipsrv.spec.schema import bind, structure, unbind
-from kmipsrv.spec.structures import Authentication, MessageExtension, Nonce, ProtocolVersion
+from kmipsrv.spec.structures import Authentication, Credential, MessageExtension, Nonce, ProtocolVersion
 from kmipsrv.spec.tags import Tag
 from kmipsrv.spec.types import (
     AnyEnumeration,
@@ -46,6 +46,11 @@ class RequestHeader:
     batch_order_option: Annotated[Boolean | None, until(V2_1, late=True)] = None
     time_stamp: DateTime | None = None
     batch_count: Annotated[Integer | None, until(V2_1, late=True)] = None
+
+    @property
+    def credentials(self) -> list[Credential]:
+        """All Credentials; "they must ALL be satisfied" (2.1 §9.4)."""
+        return [each for part in self.authentication for each in part.credential]
 
 
 @structure

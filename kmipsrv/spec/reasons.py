@@ -24,6 +24,7 @@ _MODERN: dict[C, R] = {
     # CS-BC-M-7 and 2.1 §6.1.17: "result reason of Permission Denied"; the tables say Usage Limit Exceeded.
     C.USAGE_LIMIT_EXCEEDED: R.PERMISSION_DENIED,
     C.CIRCULAR_LINK: R.CIRCULAR_LINK_ERROR,
+    C.TICKET_USED_UP: R.USAGE_LIMIT_EXCEEDED,
 }
 
 # 1.x: everything its enumeration or its tables do not have.
