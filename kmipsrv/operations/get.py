@@ -42,13 +42,18 @@ class GetResponse:
 @operation(Operation.GET)
 def get(ctx: Context, request: GetRequest) -> GetResponse:
     obj = ctx.object(request.unique_identifier)
-    shown = (
-        AnyObject(obj.object_type, ctx.template_content(obj))
-        if obj.object_type is ObjectType.TEMPLATE
-        else exported(ctx, obj, request)
-    )
+    shown = template(ctx, obj, request) if obj.object_type is ObjectType.TEMPLATE else exported(ctx, obj, request)
     ctx.served(obj)
     return GetResponse(object_type=obj.object_type, unique_identifier=obj.unique_identifier, managed_object=shown)
+
+
+def template(ctx: Context, obj: ManagedObject, request: GetRequest) -> AnyObject:
+    """ "This field SHALL NOT be specified if the requested object is a Template" (1.4 §4.11). Raises KmipError."""
+    if request.key_wrapping_specification is not None or request.key_wrap_type is not None:
+        raise KmipError(Cause.ILLEGAL_OPERATION, "a Template cannot be wrapped")
+    if request.key_format_type is not None or request.key_compression_type is not None:
+        raise KmipError(Cause.KEY_FORMAT_TYPE_NOT_SUPPORTED, "a Template has no Key Format Type")
+    return AnyObject(obj.object_type, ctx.template_content(obj))
 
 
 def exported(ctx: Context, obj: ManagedObject, request: GetRequest) -> AnyObject:
@@ -110,8 +115,7 @@ def _check_sensitive(obj: ManagedObject, request: GetRequest) -> None:
         if wrapping.wrapping_method not in HIDES:
             raise _sensitive()
         return
-    links = obj.attributes.values(Tag.LINK)
-    if request.key_wrap_type is KeyWrapType.NOT_WRAPPED or not any(
-        link.link_type is LinkType.WRAPPING_KEY_LINK for link in links
-    ):
+    as_registered = request.key_wrap_type is not KeyWrapType.NOT_WRAPPED
+    links = (link.link_type for link in obj.attributes.values(Tag.LINK))
+    if not as_registered or request.key_format_type is not None or LinkType.WRAPPING_KEY_LINK not in links:
         raise _sensitive()
