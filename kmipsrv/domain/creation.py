@@ -214,6 +214,9 @@ def seal_body(new: NewObject, body: Any) -> NewObject:
         octets = octets if octets is not None else getattr(body, "certificate_request_value", None)
         if octets is not None:
             new.digest = material_digest(octets)
+        if new.object_type is ObjectType.CERTIFICATE:
+            # TC-CERTATTR-1 and TC-IMPEXP-5 have Raw, where table 81 of 2.1 has X.509 (docs/errata.md).
+            new.key_format = KeyFormatType.RAW
     return new
 
 

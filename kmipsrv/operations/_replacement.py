@@ -8,9 +8,9 @@ from kmipsrv.domain.creation import combined
 from kmipsrv.domain.managed_object import ManagedObject
 from kmipsrv.errors import Cause, KmipError
 from kmipsrv.operations._context import Context
+from kmipsrv.operations._links import link_to
 from kmipsrv.spec.attribute_bag import AttributeBag
 from kmipsrv.spec.enums import LinkType, ObjectType
-from kmipsrv.spec.structures import Link
 from kmipsrv.spec.tags import Tag
 
 # Attributes that are not copied: the rows of tables 299, 304 and 309 (Name has a rule of its own), what §4 says SHALL be
@@ -103,29 +103,7 @@ def retire(ctx: Context, old: ManagedObject, new_identifier: str) -> None:
     """The old object loses its Names to the new one and points to it; to be done before the new one is stored."""
     attributes = old.attributes
     attributes.remove(Tag.NAME)
-    add_link(old, LinkType.REPLACEMENT_OBJECT_LINK, new_identifier)
+    attributes.add(Tag.LINK, link_to(LinkType.REPLACEMENT_OBJECT_LINK, new_identifier))
     attributes.set(Tag.ROTATE_LATEST, False)
     old.touch(ctx.now)
     ctx.save(old)
-
-
-def add_link(obj: ManagedObject, kind: LinkType, target: str) -> None:
-    """One more Link of a kind. The object is not saved."""
-    obj.attributes.add(Tag.LINK, Link(link_type=kind, linked_object_identifier=target))
-
-
-def replace_link(obj: ManagedObject, kind: LinkType, target: str) -> None:
-    """The only Link of a kind. The object is not saved."""
-    for index, link in obj.attributes.instances(Tag.LINK):
-        if link.link_type is kind:
-            obj.attributes.remove(Tag.LINK, index)
-    add_link(obj, kind, target)
-
-
-def linked(obj: ManagedObject, kind: LinkType) -> list[str]:
-    """The unique identifiers that the object's Links of a kind point to."""
-    return [
-        link.linked_object_identifier
-        for link in obj.attributes.values(Tag.LINK)
-        if link.link_type is kind and isinstance(link.linked_object_identifier, str)
-    ]

@@ -12,20 +12,13 @@ from kmipsrv.domain.managed_object import ManagedObject
 from kmipsrv.errors import Cause, KmipError
 from kmipsrv.operations._context import Context
 from kmipsrv.operations._key_material import material_of
+from kmipsrv.operations._stored_keys import unwrapped
 from kmipsrv.spec.objects import KeyBlock
 
 
 def key_block(ctx: Context, obj: ManagedObject) -> KeyBlock:
-    """The Key Block of an object, for use on the server. Raises KmipError."""
-    block: KeyBlock = ctx.body(obj, Purpose.USE).key_block
-    return unwrapped(block)
-
-
-def unwrapped(block: KeyBlock) -> KeyBlock:
-    """The same Key Block; a key that was registered wrapped is nothing the server can compute with."""
-    if block.key_wrapping_data is not None:
-        raise KmipError(Cause.CRYPTOGRAPHIC_FAILURE, "the key is wrapped: the server has no use of it")
-    return block
+    """The Key Block of an object in clear, for use on the server. Raises KmipError."""
+    return unwrapped(ctx, ctx.body(obj, Purpose.USE).key_block)
 
 
 def octets(block: KeyBlock) -> bytes:

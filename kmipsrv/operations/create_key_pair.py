@@ -11,6 +11,7 @@ from kmipsrv.domain.settings import Settings
 from kmipsrv.errors import Cause, KmipError
 from kmipsrv.operations._context import Context
 from kmipsrv.operations._key_material import key_value_of
+from kmipsrv.operations._links import link_to
 from kmipsrv.operations._registry import operation
 from kmipsrv.operations._storage_masks import check_storage_masks
 from kmipsrv.spec.attribute_bag import AttributeBag
@@ -18,7 +19,7 @@ from kmipsrv.spec.attribute_codec import Attributes
 from kmipsrv.spec.enums import CryptographicAlgorithm, KeyFormatType, LinkType, ObjectType, Operation, UniqueIdentifier
 from kmipsrv.spec.objects import KeyBlock, PrivateKey, PublicKey
 from kmipsrv.spec.schema import structure
-from kmipsrv.spec.structures import CryptographicDomainParameters, Link, ProtectionStorageMasks
+from kmipsrv.spec.structures import CryptographicDomainParameters, ProtectionStorageMasks
 from kmipsrv.spec.tags import Tag
 from kmipsrv.spec.types import Identifier, since, wire
 from kmipsrv.spec.versions import V1_0, V1_4, V2_0
@@ -147,7 +148,10 @@ def insert_pair(
                 Tag.CRYPTOGRAPHIC_DOMAIN_PARAMETERS,
                 CryptographicDomainParameters(recommended_curve=facts.recommended_curve),
             )
-        bag.add(Tag.LINK, Link(link_type=link_type, linked_object_identifier=other))
+        links = bag.values(Tag.LINK)
+        bag.set(Tag.LINK, link_to(link_type, other))  # the first one, as TC-133-11 has it
+        for link in links:
+            bag.add(Tag.LINK, link)
         new = NewObject(kind, bag, ctx.settings, generated=True, policy=policy)
         ctx.insert(seal_body(new, cls(key_block=block)), uid)
 

@@ -6,19 +6,19 @@ Key the other half of an agreement. The work is bounded by `Settings.maximum_pbk
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Annotated, Any
 
 from kmipsrv.crypto import formats, kdf, keygen
-from kmipsrv.crypto.parameters import NONE, Parameters
+from kmipsrv.crypto.parameters import Parameters
 from kmipsrv.domain.creation import NewObject, check_client_attributes, seal_body
 from kmipsrv.domain.managed_object import ManagedObject
 from kmipsrv.errors import Cause, KmipError
 from kmipsrv.operations._context import Context
-from kmipsrv.operations._key_material import material_of
+from kmipsrv.operations._key_use import parameters_of
+from kmipsrv.operations._links import link_to
 from kmipsrv.operations._registry import operation
-from kmipsrv.operations._replacement import add_link
 from kmipsrv.operations._secret_octets import inherited_policy, key_block, octets
+from kmipsrv.operations._stored_keys import open_key
 from kmipsrv.operations.create import in_requested_format, raw_block
 from kmipsrv.spec.attribute_bag import AttributeBag
 from kmipsrv.spec.attribute_codec import Attributes
@@ -35,7 +35,7 @@ from kmipsrv.spec.enums import (
 )
 from kmipsrv.spec.objects import KeyBlock, SecretData, SymmetricKey, plain_key_value
 from kmipsrv.spec.schema import structure
-from kmipsrv.spec.structures import CryptographicParameters, DerivationParameters, Link
+from kmipsrv.spec.structures import DerivationParameters
 from kmipsrv.spec.tags import Tag
 from kmipsrv.spec.types import Identifier, wire
 from kmipsrv.spec.versions import V1_0, V1_4, V2_0
@@ -71,7 +71,7 @@ def derive_key(ctx: Context, request: DeriveKeyRequest) -> DeriveKeyResponse:
     check_client_attributes(bag, kind, ctx.settings)
     length = _length(kind, bag)
     limits = kdf.Limits(ctx.settings.maximum_pbkdf2_iterations, ctx.settings.maximum_random_bytes)
-    parameters = crypto_parameters(request.derivation_parameters.cryptographic_parameters)
+    parameters = parameters_of(request.derivation_parameters.cryptographic_parameters)
     if method is DerivationMethod.ASYMMETRIC_KEY:
         _refuse_data(request.derivation_parameters)
         derived = kdf.agree(*_pair(ctx, bases), parameters, length, limits)
@@ -79,25 +79,15 @@ def derive_key(ctx: Context, request: DeriveKeyRequest) -> DeriveKeyResponse:
         given = _derivation(ctx, method, bases, request.derivation_parameters, parameters)
         derived = kdf.derive(method, given, length, limits)
     for base in bases:
-        bag.add(
-            Tag.LINK,
-            Link(link_type=LinkType.DERIVATION_BASE_OBJECT_LINK, linked_object_identifier=base.unique_identifier),
-        )
+        bag.add(Tag.LINK, link_to(LinkType.DERIVATION_BASE_OBJECT_LINK, base.unique_identifier))
     new = NewObject(kind, bag, ctx.settings, generated=True, policy=inherited_policy(bases))
     obj = ctx.insert(seal_body(new, _body(kind, derived, bag)))
     for base in bases:
-        add_link(base, LinkType.DERIVED_KEY_LINK, obj.unique_identifier)
+        base.attributes.add(Tag.LINK, link_to(LinkType.DERIVED_KEY_LINK, obj.unique_identifier))
         base.touch(ctx.now)
         ctx.save(base)
     ctx.remember(UniqueIdentifier.DERIVE_KEY, obj.unique_identifier)
     return DeriveKeyResponse(unique_identifier=obj.unique_identifier)
-
-
-def crypto_parameters(given: CryptographicParameters | None) -> Parameters:
-    """Cryptographic Parameters as the crypto room has them."""
-    if given is None:
-        return NONE
-    return Parameters(**{each.name: getattr(given, each.name) for each in fields(given)})
 
 
 def _bases(ctx: Context, identifiers: list[Any]) -> list[ManagedObject]:
@@ -182,21 +172,9 @@ def _pair(ctx: Context, bases: list[ManagedObject]) -> tuple[formats.PrivateKey,
     by_kind = {obj.object_type: obj for obj in bases}
     if set(by_kind) != {ObjectType.PRIVATE_KEY, ObjectType.PUBLIC_KEY}:
         raise KmipError(Cause.INVALID_OBJECT_TYPE, "Asymmetric Key derives from a Private Key and a Public Key")
-    made = []
-    for kind in (ObjectType.PRIVATE_KEY, ObjectType.PUBLIC_KEY):
-        obj = by_kind[kind]
-        block = key_block(ctx, obj)
-        domain = obj.attributes.get(Tag.CRYPTOGRAPHIC_DOMAIN_PARAMETERS)
-        load: Any = formats.load_private if kind is ObjectType.PRIVATE_KEY else formats.load_public
-        made.append(
-            load(
-                block.key_format_type,
-                material_of(block),
-                algorithm=block.cryptographic_algorithm,
-                curve=None if domain is None else domain.recommended_curve,
-            )
-        )
-    return made[0], made[1]
+    private: Any = open_key(ctx, by_kind[ObjectType.PRIVATE_KEY])
+    public: Any = open_key(ctx, by_kind[ObjectType.PUBLIC_KEY])
+    return private, public
 
 
 def _body(kind: ObjectType, derived: bytes, bag: AttributeBag) -> SymmetricKey | SecretData:

@@ -11,6 +11,7 @@ from kmipsrv.errors import Cause, KmipError
 from kmipsrv.operations._context import Context
 from kmipsrv.operations._key_material import converted
 from kmipsrv.operations._key_wrapping import HIDES, wrapped
+from kmipsrv.operations._pkcs12 import contained, private_key_of
 from kmipsrv.operations._registry import operation
 from kmipsrv.operations._stored_keys import unwrapped
 from kmipsrv.spec.enums import KeyCompressionType, KeyFormatType, KeyWrapType, LinkType, ObjectType, Operation
@@ -44,7 +45,7 @@ def get(ctx: Context, request: GetRequest) -> GetResponse:
     obj = ctx.object(request.unique_identifier)
     shown = template(ctx, obj, request) if obj.object_type is ObjectType.TEMPLATE else exported(ctx, obj, request)
     ctx.served(obj)
-    return GetResponse(object_type=obj.object_type, unique_identifier=obj.unique_identifier, managed_object=shown)
+    return GetResponse(object_type=shown.kind, unique_identifier=obj.unique_identifier, managed_object=shown)
 
 
 def template(ctx: Context, obj: ManagedObject, request: GetRequest) -> AnyObject:
@@ -58,12 +59,20 @@ def template(ctx: Context, obj: ManagedObject, request: GetRequest) -> AnyObject
 
 def exported(ctx: Context, obj: ManagedObject, request: GetRequest) -> AnyObject:
     """The object as the client asks for it: format, compression, wrapping. Raises KmipError."""
+    if request.key_format_type is KeyFormatType.PKCS_12:
+        obj = private_key_of(ctx, obj)
     kind, wrapping = obj.object_type, request.key_wrapping_specification
     obj.require_alive(ctx.now)
     if not obj.flag(Flag.EXTRACTABLE):
         raise KmipError(Cause.NOT_EXTRACTABLE, "the object is not Extractable")
     if obj.flag(Flag.SENSITIVE):
         _check_sensitive(obj, request)
+    if request.key_format_type is KeyFormatType.PKCS_12:
+        if wrapping is not None or request.key_compression_type is not None:
+            raise KmipError(
+                Cause.KEY_FORMAT_TYPE_NOT_SUPPORTED, "a PKCS#12 container is neither wrapped nor compressed"
+            )
+        return AnyObject(ObjectType.PRIVATE_KEY, contained(ctx, obj))
     encoded = ctx.open(obj, Purpose.EXPORT)
     plain = request.key_format_type is None and request.key_compression_type is None and request.key_wrap_type is None
     if plain and wrapping is None and kind is not ObjectType.SPLIT_KEY and _WRAPPED not in encoded:

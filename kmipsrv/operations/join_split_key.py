@@ -12,8 +12,9 @@ from kmipsrv.errors import Cause, KmipError
 from kmipsrv.operations._context import Context
 from kmipsrv.operations._key_material import key_value_of
 from kmipsrv.operations._registry import operation
-from kmipsrv.operations._secret_octets import inherited_policy, octets, unwrapped
+from kmipsrv.operations._secret_octets import inherited_policy, octets
 from kmipsrv.operations._storage_masks import check_storage_masks
+from kmipsrv.operations._stored_keys import unwrapped
 from kmipsrv.operations.create import in_requested_format, raw_block
 from kmipsrv.operations.create_key_pair import stored_format
 from kmipsrv.operations.create_split_key import SPLITTABLE
@@ -98,7 +99,7 @@ def _joined(ctx: Context, objects: list[ManagedObject], parts: list[SplitKey]) -
         )
         if described != (scheme.method, scheme.parts, scheme.threshold, scheme.prime_field_size, scheme.polynomial):
             raise KmipError(Cause.CRYPTOGRAPHIC_FAILURE, "the parts do not belong to the same split key")
-        share = octets(unwrapped(part.key_block))
+        share = octets(unwrapped(ctx, part.key_block))
         if shares.setdefault(part.key_part_identifier, share) != share:
             raise KmipError(Cause.CRYPTOGRAPHIC_FAILURE, "two different parts have the same Key Part Identifier")
     return splitkey.join(shares, scheme, length=_length(objects[0]))

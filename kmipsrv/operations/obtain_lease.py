@@ -6,7 +6,7 @@ from kmipsrv.domain.lifecycle import DESTROYED
 from kmipsrv.errors import Cause, KmipError
 from kmipsrv.operations._context import Context
 from kmipsrv.operations._registry import operation
-from kmipsrv.spec.enums import Operation
+from kmipsrv.spec.enums import Operation, State
 from kmipsrv.spec.schema import structure
 from kmipsrv.spec.tags import Tag
 from kmipsrv.spec.types import DateTime, Identifier, Interval
@@ -28,12 +28,13 @@ class ObtainLeaseResponse:
 def obtain_lease(ctx: Context, request: ObtainLeaseRequest) -> ObtainLeaseResponse:
     """The Lease Time is the object's own, 0 where the server is configured to let objects without a time limit.
 
-    A lease is refused for an object that nobody can use any more."""
+    A lease is refused for an object that is compromised or destroyed."""
     obj = ctx.object(request.unique_identifier)
     attributes = obj.attributes
-    if obj.state(ctx.now) in DESTROYED:
-        # "a new lease is not permitted to be issued for the specified cryptographic object": Permission Denied (1.4 §11.18).
-        raise KmipError(Cause.PERMISSION_DENIED, "the object has been destroyed: there is no lease for it")
+    if obj.state(ctx.now) in (*DESTROYED, State.COMPROMISED):
+        # "a new lease is not permitted to be issued for the specified cryptographic object": Permission Denied (1.4 §11.18);
+        # TC-95 has it for a compromised one.
+        raise KmipError(Cause.PERMISSION_DENIED, "no lease is given for a compromised or destroyed object")
     return ObtainLeaseResponse(
         unique_identifier=obj.unique_identifier,
         lease_time=attributes.get(Tag.LEASE_TIME, ctx.settings.lease_time),

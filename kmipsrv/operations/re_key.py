@@ -6,6 +6,7 @@ from typing import Annotated
 
 from kmipsrv.domain.creation import NewObject, check_client_attributes, check_dates, seal_body
 from kmipsrv.operations._context import Context
+from kmipsrv.operations._links import link_to
 from kmipsrv.operations._registry import operation
 from kmipsrv.operations._replacement import replaceable, replacement_attributes, retire
 from kmipsrv.operations._storage_masks import check_storage_masks
@@ -13,7 +14,7 @@ from kmipsrv.operations.create import generate_symmetric_key
 from kmipsrv.spec.attribute_codec import Attributes
 from kmipsrv.spec.enums import LinkType, ObjectType, Operation, UniqueIdentifier
 from kmipsrv.spec.schema import structure
-from kmipsrv.spec.structures import Link, ProtectionStorageMasks
+from kmipsrv.spec.structures import ProtectionStorageMasks
 from kmipsrv.spec.tags import Tag
 from kmipsrv.spec.types import Identifier, Interval, since, wire
 from kmipsrv.spec.versions import V1_0, V1_4, V2_0
@@ -43,10 +44,7 @@ def re_key(ctx: Context, request: ReKeyRequest) -> ReKeyResponse:
     check_client_attributes(asked, ObjectType.SYMMETRIC_KEY, ctx.settings)
     bag = replacement_attributes(old, asked, request.offset, ctx.now)
     check_dates(bag)
-    bag.add(
-        Tag.LINK,
-        Link(link_type=LinkType.REPLACED_OBJECT_LINK, linked_object_identifier=old.unique_identifier),
-    )
+    bag.add(Tag.LINK, link_to(LinkType.REPLACED_OBJECT_LINK, old.unique_identifier))
     unique_identifier = ctx.new_identifier()
     new = NewObject(ObjectType.SYMMETRIC_KEY, bag, ctx.settings, generated=True, policy=old.stored.policy)
     seal_body(new, generate_symmetric_key(ctx, bag))

@@ -8,15 +8,16 @@ from kmipsrv.domain.creation import check_client_attributes, check_dates, combin
 from kmipsrv.domain.managed_object import ManagedObject
 from kmipsrv.errors import Cause, KmipError
 from kmipsrv.operations._context import Context
+from kmipsrv.operations._links import link_to, linked
 from kmipsrv.operations._registry import operation
-from kmipsrv.operations._replacement import linked, replaceable, replacement_attributes, retire
+from kmipsrv.operations._replacement import replaceable, replacement_attributes, retire
 from kmipsrv.operations._storage_masks import check_storage_masks
 from kmipsrv.operations.create_key_pair import generate, insert_pair
 from kmipsrv.spec.attribute_bag import AttributeBag
 from kmipsrv.spec.attribute_codec import Attributes
 from kmipsrv.spec.enums import LinkType, ObjectType, Operation, UniqueIdentifier
 from kmipsrv.spec.schema import structure
-from kmipsrv.spec.structures import Link, ProtectionStorageMasks
+from kmipsrv.spec.structures import ProtectionStorageMasks
 from kmipsrv.spec.tags import Tag
 from kmipsrv.spec.types import Identifier, Interval, since, wire
 from kmipsrv.spec.versions import V1_0, V1_1, V1_4, V2_0
@@ -83,7 +84,7 @@ def re_key_key_pair(ctx: Context, request: ReKeyKeyPairRequest) -> ReKeyKeyPairR
 
 def _public_half(ctx: Context, private: ManagedObject) -> ManagedObject:
     """The public key that the private key is linked to. Raises KmipError(INVALID_OBJECT_TYPE) where there is none."""
-    for uid in linked(private, LinkType.PUBLIC_KEY_LINK):
+    for uid in linked(private.attributes, LinkType.PUBLIC_KEY_LINK):
         public = ctx.object(uid)
         replaceable(ctx, public, ObjectType.PUBLIC_KEY)
         return public
@@ -94,5 +95,5 @@ def _attributes(ctx: Context, old: ManagedObject, asked: AttributeBag, offset: i
     check_client_attributes(asked, old.object_type, ctx.settings)
     bag = replacement_attributes(old, asked, offset, ctx.now)
     check_dates(bag)
-    bag.add(Tag.LINK, Link(link_type=LinkType.REPLACED_OBJECT_LINK, linked_object_identifier=old.unique_identifier))
+    bag.add(Tag.LINK, link_to(LinkType.REPLACED_OBJECT_LINK, old.unique_identifier))
     return bag
