@@ -33,8 +33,9 @@ class Use:
 _PUBLIC: Final = frozenset((_O.PUBLIC_KEY, _O.CERTIFICATE))
 _SECRET: Final = frozenset((_O.SYMMETRIC_KEY, _O.SECRET_DATA))
 
-ENCRYPT: Final = Use(_M.ENCRYPT, _PUBLIC | {_O.SYMMETRIC_KEY}, True)
-DECRYPT: Final = Use(_M.DECRYPT, frozenset((_O.SYMMETRIC_KEY, _O.PRIVATE_KEY)), False)
+# Secret Data encrypts as a One Time Pad alone: `require_cipher` in operations/_stored_keys.py.
+ENCRYPT: Final = Use(_M.ENCRYPT, _PUBLIC | _SECRET, True)
+DECRYPT: Final = Use(_M.DECRYPT, _SECRET | {_O.PRIVATE_KEY}, False)
 SIGN: Final = Use(_M.SIGN, frozenset((_O.PRIVATE_KEY,)), True)
 SIGNATURE_VERIFY: Final = Use(_M.VERIFY, _PUBLIC, False)
 MAC: Final = Use(_M.MAC_GENERATE, _SECRET, True)

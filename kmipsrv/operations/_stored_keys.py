@@ -98,6 +98,12 @@ def algorithm_of(obj: ManagedObject, key: Key, parameters: Parameters) -> Crypto
     return found
 
 
+def require_cipher(obj: ManagedObject, algorithm: CryptographicAlgorithm) -> None:
+    """Raises KmipError(INVALID_OBJECT_TYPE): secret data encrypts and decrypts as a One Time Pad (TC-OTP-1) or not."""
+    if obj.object_type is ObjectType.SECRET_DATA and algorithm is not _A.ONE_TIME_PAD:
+        raise KmipError(Cause.INVALID_OBJECT_TYPE, "Secret Data cannot be used for this, unless it is a One Time Pad")
+
+
 def _bounded(key: K, settings: Settings) -> K:
     """Raises KmipError(SERVER_LIMIT_EXCEEDED) for a key whose size would take the server's time."""
     found = formats.facts(key)

@@ -9,14 +9,15 @@ from __future__ import annotations
 from typing import Annotated
 
 from kmipsrv.crypto import asymmetric, ciphers
+from kmipsrv.crypto.one_time_pad import OneTimePad
 from kmipsrv.errors import Cause, KmipError
 from kmipsrv.operations._context import Context
 from kmipsrv.operations._key_use import DECRYPT
 from kmipsrv.operations._parts import CorrelationValue, Indicator, Start, begin
 from kmipsrv.operations._registry import operation
-from kmipsrv.operations._stored_keys import algorithm_of, open_decrypting
+from kmipsrv.operations._stored_keys import algorithm_of, open_decrypting, require_cipher
 from kmipsrv.operations._whole import Whole
-from kmipsrv.spec.enums import Data, Operation
+from kmipsrv.spec.enums import CryptographicAlgorithm, Data, Operation
 from kmipsrv.spec.schema import structure
 from kmipsrv.spec.structures import CryptographicParameters
 from kmipsrv.spec.types import ByteString, DataOrReference, Identifier, since
@@ -49,10 +50,17 @@ def decrypt(ctx: Context, request: DecryptRequest) -> DecryptResponse:
     aad = request.authenticated_encryption_additional_data
     legacy = ctx.settings.allow_legacy_algorithms
 
-    def start(given: Start) -> ciphers.Decryption | Whole:
+    def start(given: Start) -> ciphers.Decryption | OneTimePad | Whole:
         key = open_decrypting(ctx, given.obj)
         if isinstance(key, bytes):
             algorithm = algorithm_of(given.obj, key, given.parameters)
+            require_cipher(given.obj, algorithm)
+            if algorithm is CryptographicAlgorithm.ONE_TIME_PAD:
+                if iv or aad or tag:
+                    raise KmipError(
+                        Cause.BAD_CRYPTOGRAPHIC_PARAMETERS, "a One Time Pad has neither IV nor tag nor additional data"
+                    )
+                return OneTimePad(key, given.parameters, allow_legacy=legacy)
             return ciphers.start_decryption(
                 algorithm, key, given.parameters, iv=iv, aad=aad or b"", tag=tag,
                 allow_legacy=legacy, max_buffered=given.limit(ctx),

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Annotated
 
 from kmipsrv.crypto import asymmetric, ciphers
+from kmipsrv.crypto.one_time_pad import OneTimePad
 from kmipsrv.errors import Cause, KmipError
 from kmipsrv.operations._context import Context
 from kmipsrv.operations._key_use import ENCRYPT
 from kmipsrv.operations._parts import CorrelationValue, Indicator, Start, begin
 from kmipsrv.operations._registry import operation
-from kmipsrv.operations._stored_keys import algorithm_of, open_encrypting
+from kmipsrv.operations._stored_keys import algorithm_of, open_encrypting, require_cipher
 from kmipsrv.operations._whole import Whole
-from kmipsrv.spec.enums import Data, Operation
+from kmipsrv.spec.enums import CryptographicAlgorithm, Data, Operation
 from kmipsrv.spec.schema import structure
 from kmipsrv.spec.structures import CryptographicParameters
 from kmipsrv.spec.types import ByteString, DataOrReference, Identifier, since
@@ -45,10 +46,17 @@ def encrypt(ctx: Context, request: EncryptRequest) -> EncryptResponse:
     iv, aad = request.iv_counter_nonce, request.authenticated_encryption_additional_data
     legacy = ctx.settings.allow_legacy_algorithms
 
-    def start(given: Start) -> ciphers.Encryption | Whole:
+    def start(given: Start) -> ciphers.Encryption | OneTimePad | Whole:
         key = open_encrypting(ctx, given.obj)
         if isinstance(key, bytes):
             algorithm = algorithm_of(given.obj, key, given.parameters)
+            require_cipher(given.obj, algorithm)
+            if algorithm is CryptographicAlgorithm.ONE_TIME_PAD:
+                if iv or aad:
+                    raise KmipError(
+                        Cause.BAD_CRYPTOGRAPHIC_PARAMETERS, "a One Time Pad has neither IV nor additional data"
+                    )
+                return OneTimePad(key, given.parameters, allow_legacy=legacy)
             return ciphers.start_encryption(
                 algorithm, key, given.parameters, random=ctx.random, iv=iv, aad=aad or b"",
                 allow_legacy=legacy, max_buffered=given.limit(ctx),

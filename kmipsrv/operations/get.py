@@ -14,7 +14,16 @@ from kmipsrv.operations._key_wrapping import HIDES, wrapped
 from kmipsrv.operations._pkcs12 import contained, private_key_of
 from kmipsrv.operations._registry import operation
 from kmipsrv.operations._stored_keys import unwrapped
-from kmipsrv.spec.enums import KeyCompressionType, KeyFormatType, KeyWrapType, LinkType, ObjectType, Operation
+from kmipsrv.spec.enums import (
+    CryptographicAlgorithm,
+    CryptographicUsageMask,
+    KeyCompressionType,
+    KeyFormatType,
+    KeyWrapType,
+    LinkType,
+    ObjectType,
+    Operation,
+)
 from kmipsrv.spec.objects import AnyObject, KeyBlock, decode_object
 from kmipsrv.spec.schema import structure
 from kmipsrv.spec.structures import KeyWrappingSpecification
@@ -65,6 +74,8 @@ def exported(ctx: Context, obj: ManagedObject, request: GetRequest) -> AnyObject
     obj.require_alive(ctx.now)
     if not obj.flag(Flag.EXTRACTABLE):
         raise KmipError(Cause.NOT_EXTRACTABLE, "the object is not Extractable")
+    if obj.attributes.get(Tag.CRYPTOGRAPHIC_ALGORITHM) is CryptographicAlgorithm.ONE_TIME_PAD:
+        _check_pad(obj)
     if obj.flag(Flag.SENSITIVE):
         _check_sensitive(obj, request)
     if request.key_format_type is KeyFormatType.PKCS_12:
@@ -115,6 +126,12 @@ _WRAPPED = Tag.KEY_WRAPPING_DATA.to_bytes(3, "big") + b"\x01"  # its contents di
 def _sensitive() -> KmipError:
     # "If True then […] SHALL NOT be retrieved in plaintext" (2.1 §4.55).
     return KmipError(Cause.SENSITIVE, "the object is Sensitive: it leaves wrapped or not at all")
+
+
+def _check_pad(obj: ManagedObject) -> None:
+    """TC-OTP-4 refuses the Get of a pad that the server computes with: outside, it would be used a second time."""
+    if not obj.usage_mask & CryptographicUsageMask.EXPORT:
+        raise KmipError(Cause.PERMISSION_DENIED, "a One Time Pad leaves if its Cryptographic Usage Mask says Export")
 
 
 def _check_sensitive(obj: ManagedObject, request: GetRequest) -> None:
