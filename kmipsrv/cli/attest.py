@@ -1,7 +1,8 @@
-"""`kmipsrv attest`: verify attestation evidence without a server.
+"""`kmipsrv attest`: verify attestation evidence without a server; pin what a server verifies it by (`endorsements.py`).
 
-Exit codes: 0 the evidence is authentic; 1 it is refused, with the step of the verification that failed; 2 the command line
-is wrong. The result goes to standard output in both cases. Authentic is not good enough: that is `kmipsrv policy eval`.
+Exit codes of `verify`: 0 the evidence is authentic; 1 it is refused, with the step of the verification that failed; 2 the
+command line is wrong. The result goes to standard output in both cases. Authentic is not good enough: that is
+`kmipsrv policy eval`.
 """
 
 from __future__ import annotations
@@ -13,24 +14,11 @@ from typing import Any, BinaryIO, Final
 
 import click
 
+from kmipsrv.cli.endorsements import import_command, list_command, remove_command
+from kmipsrv.cli.moment import Moment
 from kmipsrv.release.evidence import MAX_EVIDENCE, TYPES, Endorsements, Refused, verify
 
 _READ_AT_MOST: Final = 4 * MAX_EVIDENCE
-
-
-class _Time(click.ParamType[datetime]):
-    """An ISO 8601 time; one without a zone is UTC."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        if isinstance(value, datetime):
-            return value
-        try:
-            time = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is not an ISO 8601 time such as 2026-01-31T12:00:00Z", param, ctx)
-        return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 class _Hex(click.ParamType[bytes]):
@@ -52,7 +40,12 @@ class _Hex(click.ParamType[bytes]):
 
 @click.group()
 def attest() -> None:
-    """Verify attestation evidence."""
+    """Verify attestation evidence, and pin endorsements."""
+
+
+attest.add_command(import_command)
+attest.add_command(list_command)
+attest.add_command(remove_command)
 
 
 @attest.command("verify")
@@ -67,7 +60,7 @@ def attest() -> None:
     help="Certificates, chains, CRLs, public keys, JWKs or DCAP collateral; may be repeated.",
 )
 @click.option("--nonce", type=_Hex(), help="The challenge that the evidence must be bound to, to the byte.")
-@click.option("--at", type=_Time(), help="Verify as of this time (ISO 8601) instead of now.")
+@click.option("--at", type=Moment(), help="Verify as of this time (ISO 8601) instead of now.")
 @click.option("as_json", "--json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def verify_command(

@@ -29,9 +29,9 @@ COMMANDS: Final = {
     "doctor": "Look for what is wrong, and say how to mend it.",
     "hash-password": "Make the record of a password for the configuration.",
     "decode": "Show a message in any of KMIP's encodings, secrets left out.",
-    "attest": "Verify attestation evidence.",
+    "attest": "Verify attestation evidence, and pin endorsements.",
     "policy": "Check, explain and try release policies.",
-    "release": "Approve and replay releases.",
+    "release": "Approve, order and replay releases.",
     "audit": "Verify the audit trail.",
 }
 """Name and summary of each command; the code is in the module of that name. One whose module is absent is not there."""

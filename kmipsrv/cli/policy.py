@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import click
 
+from kmipsrv.cli.moment import Moment
 from kmipsrv.release import policy_order
 from kmipsrv.release.canonical import Json, NotJson, loads
 from kmipsrv.release.evidence import TYPES, Endorsements, Refused, verify
@@ -50,22 +51,7 @@ class _PolicyFile(click.Path):
             raise _NotAPolicyFile(f"{path}: {error.strerror}") from None
 
 
-class _Moment(click.ParamType[datetime]):
-    """An ISO 8601 time; without an offset it is UTC."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        if isinstance(value, datetime):
-            return value
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is not an ISO 8601 time such as 2026-01-31T12:00:00Z", param, ctx)
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-_AT: Final = click.option("--at", type=_Moment(), help="Judge as of this time (ISO 8601) instead of now.")
+_AT: Final = click.option("--at", type=Moment(), help="Judge as of this time (ISO 8601) instead of now.")
 _JSON: Final = click.option("as_json", "--json", is_flag=True, help="Print JSON.")
 
 
