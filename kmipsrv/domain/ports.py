@@ -88,6 +88,27 @@ class Work(Protocol):
 
     def records(self, kind: str, owner: str) -> Sequence[tuple[str, bytes]]: ...
 
+    def add(self, kind: str, key: str, value: bytes, *, owner: str = "", expires: int | None = None) -> bool:
+        """`write` unless there is one: -> whether it is new. Of all processes that add the same, one does."""
+
+    def expire(self, now: int) -> None:
+        """Remove the records whose time has passed."""
+
+    def lasting(self) -> AbstractContextManager[None]:
+        """What is written to records inside outlives the savepoints around it, though not the transaction."""
+
+    def lock(self) -> None:
+        """Begin writing now: what is read from here on, nobody else changes before the commit."""
+
+    def audit_head(self) -> tuple[int, bytes]:
+        """-> (number, hash) of the last row of the audit trail; (0, b"") when it is empty."""
+
+    def append_audit(self, number: int, body: bytes, digest: bytes) -> None:
+        """The next row of the audit trail; lasting. Raises StoreConflict when another process was first."""
+
+    def audit(self, after: int, last: int) -> Sequence[tuple[int, bytes, bytes]]:
+        """The rows of the audit trail after one number and up to another: (number, body, hash)."""
+
 
 class Store(Protocol):
     def work(self) -> AbstractContextManager[Work]:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 from kmipsrv.errors import ConfigError
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 """The newest revision in `migrations/versions`; a test compares."""
 
 BEGIN: Final = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "BEGIN"}

@@ -45,6 +45,7 @@ UNIQUE: Final = {
 
 OVERTAKEN: Final = {"40001", "40P01", "55P03"}  # serialization failure, deadlock, lock not available in time
 UNSEEN: Final = "fk_object_index_key"  # another transaction has interned the key since this one began
+SAME_NUMBER: Final = "pk_audit"  # another transaction has appended to the audit trail since this one began
 OUT_OF_RANGE: Final = "22003"
 REFUSED: Final = {"22", "23"}  # classes: data exception, integrity constraint violation; they fail one statement
 
@@ -59,6 +60,8 @@ def translate(error: Exception) -> KmipError:
             return KmipError(Cause.INVALID_FIELD, "a text may not contain the character U+0000")
         return StoreUnavailable()
     if state in OVERTAKEN:
+        return StoreConflict()
+    if isinstance(error, psycopg.errors.UniqueViolation) and error.diag.constraint_name == SAME_NUMBER:
         return StoreConflict()
     if isinstance(error, psycopg.errors.ForeignKeyViolation) and error.diag.constraint_name == UNSEEN:
         return StoreConflict()

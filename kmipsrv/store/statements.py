@@ -11,12 +11,12 @@ from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, Dialect, bindparam, delete, exists, select, update
+from sqlalchemy import BindParameter, Dialect, bindparam, delete, exists, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.expression import Executable
 
 from kmipsrv.domain.ports import StoredObject
-from kmipsrv.store.tables import attribute_keys, object_index, object_names, objects, records
+from kmipsrv.store.tables import attribute_keys, audit, object_index, object_names, objects, records
 
 COLUMN_OF_FIELD: Final = {
     field.name: objects.c["id" if field.name == "key" else field.name]
@@ -30,6 +30,8 @@ ROW: Final = tuple(COLUMN_OF_FIELD.values())  # select these, and StoredObject(*
 INSERTED: Final = tuple(name for name in COLUMN_OF_FIELD if name != "key")
 IDENTITY: Final = ("unique_identifier", "object_type", "owner", "tenant")  # never change
 CHANGED: Final = tuple(name for name in INSERTED if name not in IDENTITY and name != "revision")
+
+RECORD: Final = ("kind", "key", "owner", "value", "expires")
 
 inserted_values = attrgetter(*INSERTED)
 changed_values = attrgetter(*CHANGED)
@@ -58,12 +60,16 @@ class Statements:
     remove: str  # kind, key -> key
     records: str  # kind, owner
     expire: str  # now
+    add: str  # kind, key, owner, value, expires -> key
+    audit_head: str
+    append_audit: str  # number, body, hash
+    audit: str  # after, last
 
 
 def compile_statements(dialect: Dialect) -> Statements:
     """Compile all of them for a dialect whose parameters are positional."""
     insert = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[dialect.name]
-    o, n, r, k = objects.c, object_names.c, records.c, attribute_keys.c
+    o, n, r, k, a = objects.c, object_names.c, records.c, attribute_keys.c, audit.c
     p = bindparam
 
     def compiled(statement: Executable, *order: str) -> str:
@@ -75,7 +81,7 @@ def compile_statements(dialect: Dialect) -> Statements:
     def into(table: Any, *names: str) -> Any:
         return insert(table).values({name: p(name) for name in names})
 
-    write = into(records, "kind", "key", "owner", "value", "expires")
+    write = into(records, *RECORD)
     new: dict[str, BindParameter[Any]] = {name: p("new_" + name) for name in (*CHANGED, "revision")}
     unchanged = [objects.c[name] == p("old_" + name) for name in ("id", "revision", *IDENTITY)]
     return Statements(
@@ -114,17 +120,21 @@ def compile_statements(dialect: Dialect) -> Statements:
                 index_elements=["kind", "key"],
                 set_={name: write.excluded[name] for name in ("owner", "value", "expires")},
             ),
-            "kind",
-            "key",
-            "owner",
-            "value",
-            "expires",
+            *RECORD,
         ),
         remove=compiled(delete(records).where(r.kind == p("kind"), r.key == p("key")).returning(r.key), "kind", "key"),
         records=compiled(
             select(r.key, r.value).where(r.kind == p("kind"), r.owner == p("owner")).order_by(r.key), "kind", "owner"
         ),
         expire=compiled(delete(records).where(r.expires <= p("now")), "now"),
+        add=compiled(into(records, *RECORD).on_conflict_do_nothing().returning(r.key), *RECORD),
+        audit_head=compiled(select(a.number, a.hash).where(a.number == select(func.max(a.number)).scalar_subquery())),
+        append_audit=compiled(into(audit, "number", "body", "hash"), "number", "body", "hash"),
+        audit=compiled(
+            select(a.number, a.body, a.hash).where(a.number > p("after"), a.number <= p("last")).order_by(a.number),
+            "after",
+            "last",
+        ),
     )
 
 

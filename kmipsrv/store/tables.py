@@ -110,6 +110,15 @@ object_names = Table(
     sqlite_with_rowid=False,
 )
 
+# The audit trail: numbered without a gap, each row bound to the one before it (audit/chain.py). Nothing updates or deletes it.
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+)
+
 records = Table(
     "records",
     metadata,

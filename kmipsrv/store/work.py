@@ -7,14 +7,16 @@ Rule 2. When a transaction turns from reading to writing, a database with snapsh
 written since. So reading ends there and writing begins anew. What was read before may have changed in between: that is what
 an object's revision tells, which `update` and `purge` compare.
 
-Rule 3. After an error of the database nobody believes that the transaction still stands. One that is gone, or may be, is
+Rule 3. What is written inside `lasting` outlives the savepoints around it: after a rollback to one it is written again.
+
+Rule 4. After an error of the database nobody believes that the transaction still stands. One that is gone, or may be, is
 broken: every further call and its end raise `StoreUnavailable`, so that no half of a group is ever committed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -67,7 +69,7 @@ class Database:
 class SqlWork:
     """See `domain.ports.Work`. Entered and left by its store."""
 
-    __slots__ = ("_database", "_interned", "_mode", "_savepoints", "_statements")
+    __slots__ = ("_database", "_interned", "_lasts", "_mode", "_outlive", "_savepoints", "_statements")
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -75,6 +77,8 @@ class SqlWork:
         self._mode = IDLE
         self._savepoints: list[_Savepoint] = []
         self._interned: dict[tuple[str, str, str], int] = {}
+        self._lasts = False  # whether we are inside `lasting`
+        self._outlive: list[tuple[str, Sequence[Any]]] = []  # what was written there
 
     # -- the transaction --
 
@@ -113,6 +117,22 @@ class SqlWork:
     def savepoint(self) -> AbstractContextManager[None]:
         """See `domain.ports.Work`."""
         return _Savepoint(self)
+
+    @contextmanager
+    def lasting(self) -> Iterator[None]:
+        """See `domain.ports.Work` (rule 3)."""
+        before, self._lasts = self._lasts, True
+        try:
+            yield
+        finally:
+            self._lasts = before
+
+    def lock(self) -> None:
+        """See `domain.ports.Work`."""
+        try:
+            self._begin_writing()
+        except self._database.errors as error:
+            raise self._translated(error) from error
 
     # -- objects --
 
@@ -193,9 +213,30 @@ class SqlWork:
         """See `domain.ports.Work`: (key, value), by key."""
         return [(key, value) for key, value in self._read(self._statements.records, (kind, owner))]
 
+    def add(self, kind: str, key: str, value: bytes, *, owner: str = "", expires: int | None = None) -> bool:
+        """See `domain.ports.Work`: -> whether it is new."""
+        return bool(self._write(self._statements.add, (kind, key, owner, value, expires)))
+
     def expire(self, now: int) -> None:
         """Remove the records whose time has passed."""
         self._write(self._statements.expire, (now,))
+
+    # -- the audit trail --
+
+    def audit_head(self) -> tuple[int, bytes]:
+        """See `domain.ports.Work`."""
+        rows = self._read(self._statements.audit_head, ())
+        return (int(rows[0][0]), bytes(rows[0][1])) if rows else (0, b"")
+
+    def append_audit(self, number: int, body: bytes, digest: bytes) -> None:
+        """See `domain.ports.Work`."""
+        with self.lasting():
+            self._write(self._statements.append_audit, (number, body, digest))
+
+    def audit(self, after: int, last: int) -> Sequence[tuple[int, bytes, bytes]]:
+        """See `domain.ports.Work`."""
+        rows = self._read(self._statements.audit, (after, last))
+        return [(int(number), bytes(body), bytes(digest)) for number, body, digest in rows]
 
     # -- inside --
 
@@ -240,7 +281,10 @@ class SqlWork:
         try:
             self._begin_writing()
             database.cursor.execute(sql, parameters)
-            return database.cursor.fetchall()
+            rows = database.cursor.fetchall()
+            if self._lasts:
+                self._outlive.append((sql, parameters))
+            return rows
         except database.errors as error:
             raise self._translated(error) from error
 
@@ -281,11 +325,15 @@ class SqlWork:
                 self._interned.clear()  # what was interned inside is gone, and asking again costs little
                 self._database.cursor.execute(f"ROLLBACK TO SAVEPOINT {name}")
             self._database.cursor.execute(f"RELEASE SAVEPOINT {name}")
+            if failed:
+                for sql, parameters in self._outlive[savepoint.outlived :]:
+                    self._database.cursor.execute(sql, parameters)
+                    self._database.cursor.fetchall()
         except self._database.errors as error:
             raise self._translated(error) from error
 
     def _translated(self, error: Exception) -> KmipError:
-        """Rule 3, and the driver's table."""
+        """Rule 4, and the driver's table."""
         result = self._database.translate(error)
         if isinstance(result, StoreUnavailable) or (self._mode != IDLE and not self._database.stands()):
             self.roll_back()
@@ -300,11 +348,12 @@ class SqlWork:
 class _Savepoint:
     """One frame of the stack; `set` once the database knows it."""
 
-    __slots__ = ("_work", "set")
+    __slots__ = ("_work", "outlived", "set")
 
     def __init__(self, work: SqlWork) -> None:
         self._work = work
         self.set = False
+        self.outlived = len(work._outlive)
 
     def __enter__(self) -> None:
         self._work._savepoints.append(self)
