@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from struct import pack
+from typing import NamedTuple
 
 FORMAT = 1  # of the encoding below
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(NamedTuple):
     """The facts that both seals of an object authenticate as additional data."""
 
     unique_identifier: str
@@ -31,4 +30,4 @@ class Binding:
             self.policy.encode(),
             bytes([self.sensitive, self.extractable]),
         ]
-        return b"".join(pack(">I", len(part)) + part for part in parts)
+        return b"".join([pack(">I", len(part)) + part for part in parts])

@@ -26,9 +26,8 @@ from kmipsrv.spec.messages import (
     RequestBatchItem,
     RequestHeader,
     ResponseBatchItem,
-    ResponseHeader,
-    protocol_version,
     request_parts,
+    response_header,
     response_message,
     supported,
     version_of,
@@ -222,13 +221,9 @@ class Dispatcher:
         return KmipError(Cause.GENERAL_FAILURE, f"internal error {correlation}")
 
     def _encode(self, ctx: Context, answers: list[ResponseBatchItem]) -> bytes:
-        header = _header(ctx.version, ctx.now, len(answers))
-        header.server_hashed_password = ctx.identity.proof or None
+        more = {"server_hashed_password": ctx.identity.proof} if ctx.identity.proof else {}
+        header = response_header(ctx.version, ctx.now, len(answers), **more)
         return encode(response_message(header, answers, ctx.version))
-
-
-def _header(version: Version, now: int, count: int) -> ResponseHeader:
-    return ResponseHeader(protocol_version=protocol_version(version), time_stamp=now, batch_count=count)
 
 
 def _failed(error: KmipError, answer: ResponseBatchItem, version: Version) -> ResponseBatchItem:
@@ -256,4 +251,4 @@ def _undone(answer: ResponseBatchItem) -> ResponseBatchItem:
 def failure(error: KmipError, version: Version, now: int) -> bytes:
     """The answer to a message that cannot be processed: a header and one Batch Item without Operation (1.4 §11.1)."""
     item = _failed(error, ResponseBatchItem(result_status=ResultStatus.OPERATION_FAILED), version)
-    return encode(response_message(_header(version, now, 1), [item], version))
+    return encode(response_message(response_header(version, now, 1), [item], version))

@@ -17,9 +17,8 @@ from __future__ import annotations
 import hmac
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from struct import Struct
-from typing import Final
+from typing import Final, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -48,8 +47,7 @@ CHECK_BINDING: Final = Binding("kmipsrv:check", 0, "", "")  # no object: object 
 CHECK_CONTENT: Final = b"kmipsrv check record: opened by the master key that sealed it"
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A sealed record taken apart; nothing in it is secret."""
 
     mechanism: Mechanism

@@ -6,6 +6,7 @@ Batch Count, Batch Order Option and Unique Batch Item ID are gone in 3.0, whose 
 from __future__ import annotations
 
 from dataclasses import field
+from functools import lru_cache
 from typing import Annotated, Any
 
 from kmipsrv.errors import Cause, KmipError
@@ -26,7 +27,7 @@ from kmipsrv.spec.types import (
     wire,
 )
 from kmipsrv.spec.versions import V1_2, V1_4, V2_0, V2_1, Version
-from kmipsrv.ttlv.codec import INTEGER, STRUCTURE, Item
+from kmipsrv.ttlv.codec import ENCODED, INTEGER, STRUCTURE, Item, encode
 
 
 @structure
@@ -113,10 +114,10 @@ def version_of(message: Item) -> tuple[int, int]:
 
 def supported(major: int, minor: int) -> Version | None:
     """The Version of these numbers, None for one this server does not speak."""
-    for version in Version:
-        if (version.major, version.minor) == (major, minor):
-            return version
-    return None
+    return _VERSIONS.get((major, minor))
+
+
+_VERSIONS = {(version.major, version.minor): version for version in Version}
 
 
 def request_parts(message: Item, version: Version) -> tuple[RequestHeader, list[Item]]:
@@ -132,10 +133,30 @@ def request_parts(message: Item, version: Version) -> tuple[RequestHeader, list[
     return bind(RequestHeader, fields[0][2], version), fields[1:]
 
 
-def response_message(header: ResponseHeader, items: list[ResponseBatchItem], version: Version) -> Item:
+def response_header(version: Version, now: int, count: int, **more: Any) -> Item:
+    """The Response Header, encoded. `more`: its fields beside version, time and Batch Count."""
+    if not more:
+        return _plain_header(version, now, count)
+    return _encoded(
+        ResponseHeader(protocol_version=protocol_version(version), time_stamp=now, batch_count=count, **more), version
+    )
+
+
+@lru_cache(maxsize=64)
+def _plain_header(version: Version, now: int, count: int) -> Item:
+    """Most answers of one second have the same header."""
+    return _encoded(
+        ResponseHeader(protocol_version=protocol_version(version), time_stamp=now, batch_count=count), version
+    )
+
+
+def _encoded(header: ResponseHeader, version: Version) -> Item:
+    return Tag.RESPONSE_HEADER, ENCODED, encode((Tag.RESPONSE_HEADER, STRUCTURE, unbind(header, version)))
+
+
+def response_message(header: Item, items: list[ResponseBatchItem], version: Version) -> Item:
     """The Response Message of `version` as an item."""
-    fields: list[Item] = [(Tag.RESPONSE_HEADER, STRUCTURE, unbind(header, version))]
-    fields += [(Tag.BATCH_ITEM, STRUCTURE, unbind(item, version)) for item in items]
+    fields = [header, *[(Tag.BATCH_ITEM, STRUCTURE, unbind(item, version)) for item in items]]
     return Tag.RESPONSE_MESSAGE, STRUCTURE, fields
 
 
