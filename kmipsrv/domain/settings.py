@@ -29,6 +29,7 @@ class Settings:
     maximum_streams: int = 1000  # multi-part operations of one client
     maximum_stream_bytes: int = 16 * 1024 * 1024  # that those of one client collect, where an algorithm needs it all
     maximum_output_bytes: int = 32 * 1024 * 1024  # of Data that the items of one batch put out
+    maximum_asynchronous: int = 1000  # requests of one owner that wait to be polled
     allow_legacy_algorithms: bool = False
     interop: bool = False
     https: bool = False  # whether the HTTPS door is open: the profiles that need it

@@ -44,7 +44,12 @@ def make_rights(rights: Rights) -> str:
 def rights_of(ticket: Ticket) -> tuple[Right, ...] | None:
     if ticket.rights is None:
         return None
-    return tuple(bind(Rights, decode_all(bytes.fromhex(ticket.rights)), _STORED).right)
+    return read_rights(ticket.rights)
+
+
+def read_rights(text: str) -> tuple[Right, ...]:
+    """What `make_rights` wrote."""
+    return tuple(bind(Rights, decode_all(bytes.fromhex(text)), _STORED).right)
 
 
 def find(work: Work, value: bytes) -> Ticket | None:

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from kmipsrv.crypto.rng import Seeded
+from kmipsrv.domain.identity import Identity
 from kmipsrv.domain.ports import Gate, Keyring, Work
 from kmipsrv.domain.settings import Settings
 from kmipsrv.domain.streams import Streams
@@ -19,8 +20,9 @@ from kmipsrv.engine.call import Call
 from kmipsrv.engine.ephemeral import ephemeral, withheld
 from kmipsrv.engine.ports import Authenticator
 from kmipsrv.errors import Cause, KmipError, StoreUnavailable
+from kmipsrv.operations import _asynchronous
 from kmipsrv.operations._context import Context
-from kmipsrv.operations._registry import OPERATIONS
+from kmipsrv.operations._registry import OPERATIONS, OperationRow, WholeAnswer
 from kmipsrv.spec.enums import AsynchronousIndicator, BatchErrorContinuationOption, Operation, ResultStatus
 from kmipsrv.spec.messages import (
     RequestBatchItem,
@@ -35,7 +37,7 @@ from kmipsrv.spec.messages import (
 from kmipsrv.spec.reasons import result_reason
 from kmipsrv.spec.schema import bind, unbind
 from kmipsrv.spec.tags import Tag
-from kmipsrv.spec.versions import V1_0, V3_0, Version
+from kmipsrv.spec.versions import NEWEST, V1_0, V3_0, Version
 from kmipsrv.ttlv.codec import BYTE_STRING, ENUMERATION, STRUCTURE, Item, encode
 
 logger = logging.getLogger(__name__)
@@ -72,6 +74,7 @@ class Dispatcher:
         self.random = random
         self.streams = Streams(settings.maximum_streams, settings.maximum_stream_bytes, random)
         self.generator = Seeded(random)
+        self._next_look = 0  # when postponed requests are looked for again
 
     def respond(self, work: Work, call: Call, message: Item, now: int) -> bytes:
         """The encoded Response Message; whatever the request says, there is one."""
@@ -115,8 +118,6 @@ class Dispatcher:
         if skew is not None and header.time_stamp is not None and abs(header.time_stamp - now) > skew:
             # "the server MAY reject the request" if the time stamp is not recent (2.1 §9.20).
             raise KmipError(Cause.INVALID_FIELD, "the Time Stamp is too far from the server's clock")
-        if header.asynchronous_indicator is AsynchronousIndicator.MANDATORY:
-            raise KmipError(Cause.FEATURE_NOT_SUPPORTED, "this server processes every request synchronously")
 
     def _context(self, work: Work, call: Call, header: RequestHeader, version: Version, now: int) -> Context:
         identity, refusal = call.peer.identity, None
@@ -141,7 +142,74 @@ class Dispatcher:
             random=self.random,
             streams=self.streams,
             generator=self.generator,
+            process=self._deferred,
         )
+
+    # ------------------------------------------------------------------------------------------------- asynchronously
+
+    def _postponed(self, ctx: Context, header: RequestHeader, items: list[Item]) -> list[ResponseBatchItem] | None:
+        """The answers Operation Pending to a message that is to be processed later; None: it is processed now.
+
+        Mandatory is obeyed (2.0); where the client only allows it, a single item of certain operations is postponed: items
+        that follow one another may need one another's results."""
+        mandatory = header.asynchronous_indicator is AsynchronousIndicator.MANDATORY
+        allowed = header.asynchronous or header.asynchronous_indicator is AsynchronousIndicator.OPTIONAL
+        if ctx.refusal is not None or not (mandatory or (allowed and len(items) == 1)):
+            return None
+        submitted: list[tuple[Operation, list[Item]]] = []
+        answers: list[ResponseBatchItem] = []
+        for _, _, fields in items:
+            answer, refused = self._answer_head(fields), None
+            try:
+                row, request, _ = self._bound(ctx, fields)
+                if not mandatory and row.operation not in _asynchronous.DEFERRED:
+                    return None
+                if row.operation in _asynchronous.IMMEDIATE:
+                    raise KmipError(Cause.INVALID_FIELD, f"{row.operation.text} is never asynchronous")
+                ctx.require_right(request)
+                submitted.append((row.operation, fields))
+            except KmipError as error:
+                refused = error
+            if refused is not None:
+                return [_failed(refused, answer, ctx.version)]  # nothing of the message is kept
+            answers.append(answer)
+        option = header.batch_error_continuation_option or BatchErrorContinuationOption.STOP
+        try:
+            job = _asynchronous.submit(ctx, option, submitted)
+        except StoreUnavailable:
+            raise
+        except KmipError as error:
+            return [_failed(error, each, ctx.version) for each in answers]
+        for number, answer in enumerate(answers):
+            answer.result_status = ResultStatus.OPERATION_PENDING
+            answer.asynchronous_correlation_value = job.value(number)
+        return answers
+
+    def _deferred(self, ctx: Context, fields: list[Item]) -> tuple[ResultStatus, list[Item]]:
+        """A postponed batch item whose turn has come."""
+        answer = self._item(ctx, fields)
+        return answer.result_status, unbind(answer, ctx.version)
+
+    def catch_up(self, work: Work, now: int) -> None:
+        """Process postponed requests for which nobody has polled; looks for some now and then only."""
+        if now < self._next_look:
+            return
+        self._next_look = now + _asynchronous.PAUSE
+        nobody = Identity(domain="", name="", owner="")
+        ctx = Context(
+            identity=nobody,
+            version=NEWEST,
+            now=now,
+            work=work,
+            keyring=self.keyring,
+            gate=self.gate,
+            settings=self.settings,
+            random=self.random,
+            streams=self.streams,
+            generator=self.generator,
+            process=self._deferred,
+        )
+        _asynchronous.run_waiting(ctx, self._deferred)
 
     # ------------------------------------------------------------------------------------------------------- batch
 
@@ -154,6 +222,9 @@ class Dispatcher:
         answers: list[ResponseBatchItem] = []
         try:
             with guard:
+                postponed = self._postponed(ctx, header, items)
+                if postponed is not None:
+                    return self._encode(ctx, postponed)
                 for number, (_, _, fields) in enumerate(items):
                     ctx.prepared = prepared.get(number)
                     answer = self._item(ctx, fields)
@@ -175,33 +246,18 @@ class Dispatcher:
 
     def _item(self, ctx: Context, fields: list[Item]) -> ResponseBatchItem:
         """One batch item's answer; a failure leaves nothing behind it but the answer."""
-        answer = ResponseBatchItem(result_status=ResultStatus.SUCCESS)
-        ctx.operation = None
+        answer = self._answer_head(fields)
         try:
-            for tag, kind, value in fields:  # what is echoed is echoed even when the rest cannot be read
-                if tag == Tag.UNIQUE_BATCH_ITEM_ID and kind == BYTE_STRING:
-                    answer.unique_batch_item_id = value
-                elif tag == Tag.OPERATION and kind == ENUMERATION:
-                    answer.operation = value
-            item = bind(RequestBatchItem, fields, ctx.version)
-            row = OPERATIONS.get(item.operation)  # type: ignore[call-overload]
-            if row is None or not row.exists_in(ctx.version) or (row.advertised and not row.advertised(ctx.settings)):
-                raise KmipError(Cause.OPERATION_NOT_SUPPORTED, "the operation is not supported")
-            ctx.operation = row.operation
-            if ctx.refusal is not None:
-                raise ctx.refusal
-            if any(extension.criticality_indicator for extension in item.message_extension):
-                raise KmipError(Cause.UNKNOWN_MESSAGE_EXTENSION, "Critical Message Extension not recognized")
-            kind, payload = item.request_payload
-            if kind != STRUCTURE:
-                raise KmipError(Cause.INVALID_MESSAGE, "Request Payload is not a structure")
-            request = bind(row.request, payload, ctx.version)
-            hidden = ephemeral(item.ephemeral, ctx.version)
+            row, request, hidden = self._bound(ctx, fields)
             ctx.require_right(request)
             if isinstance(ctx.prepared, KmipError):
                 raise ctx.prepared
             with ctx.work.savepoint():
                 response = row.handler(ctx, request)
+                if isinstance(response, WholeAnswer):
+                    whole = bind(ResponseBatchItem, response.fields, ctx.version)
+                    whole.unique_batch_item_id = answer.unique_batch_item_id
+                    return whole
                 content = [] if response is None else withheld(unbind(response, ctx.version), hidden)
                 answer.response_payload = STRUCTURE, content
         except StoreUnavailable:
@@ -213,6 +269,35 @@ class Dispatcher:
         except Exception:
             return _failed(self._internal_error(), answer, ctx.version)
         return answer
+
+    @staticmethod
+    def _answer_head(fields: list[Item]) -> ResponseBatchItem:
+        """What is echoed, which is echoed even when the rest cannot be read."""
+        answer = ResponseBatchItem(result_status=ResultStatus.SUCCESS)
+        for tag, kind, value in fields:
+            if tag == Tag.UNIQUE_BATCH_ITEM_ID and kind == BYTE_STRING:
+                answer.unique_batch_item_id = value
+            elif tag == Tag.OPERATION and kind == ENUMERATION:
+                answer.operation = value
+        return answer
+
+    @staticmethod
+    def _bound(ctx: Context, fields: list[Item]) -> tuple[OperationRow, Any, Any]:
+        """A batch item -> its operation's row, its payload, its Ephemeral. Raises KmipError."""
+        ctx.operation = None
+        item = bind(RequestBatchItem, fields, ctx.version)
+        row = OPERATIONS.get(item.operation)  # type: ignore[call-overload]
+        if row is None or not row.exists_in(ctx.version) or (row.advertised and not row.advertised(ctx.settings)):
+            raise KmipError(Cause.OPERATION_NOT_SUPPORTED, "the operation is not supported")
+        ctx.operation = row.operation
+        if ctx.refusal is not None:
+            raise ctx.refusal
+        if any(extension.criticality_indicator for extension in item.message_extension):
+            raise KmipError(Cause.UNKNOWN_MESSAGE_EXTENSION, "Critical Message Extension not recognized")
+        kind, payload = item.request_payload
+        if kind != STRUCTURE:
+            raise KmipError(Cause.INVALID_MESSAGE, "Request Payload is not a structure")
+        return row, bind(row.request, payload, ctx.version), ephemeral(item.ephemeral, ctx.version)
 
     def _internal_error(self) -> KmipError:
         """Log the exception being handled under a correlation id; the client gets the id and nothing of the text."""

@@ -59,6 +59,7 @@ class Engine:
         """One answer per call. Raises what the store raises when the group cannot be committed."""
         now = int(self.clock())
         with self.store.work() as work:
+            self.dispatcher.catch_up(work, now)
             return [self._answer(work, call, now) for call in calls]
 
     def _answer(self, work: Work, call: Call, now: int) -> bytes | None:

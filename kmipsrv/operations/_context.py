@@ -22,11 +22,12 @@ from kmipsrv.operations._outputs import Outputs
 from kmipsrv.spec.attribute_bag import AttributeBag
 from kmipsrv.spec.attribute_codec import Attributes, load
 from kmipsrv.spec.defaults import Constraint, ObjectDefaults
-from kmipsrv.spec.enums import ObjectType, Operation, UniqueIdentifier
+from kmipsrv.spec.enums import ObjectType, Operation, ResultStatus, UniqueIdentifier
 from kmipsrv.spec.objects import decode_object
 from kmipsrv.spec.structures import Name, Right
 from kmipsrv.spec.tags import Tag
 from kmipsrv.spec.versions import Version
+from kmipsrv.ttlv.codec import Item
 
 Reference = str | int | UniqueIdentifier | None
 
@@ -47,6 +48,7 @@ class Context:
         "outputs",
         "placeholder",
         "prepared",
+        "process",
         "random",
         "refusal",
         "rights",
@@ -69,9 +71,11 @@ class Context:
         random: Callable[[int], bytes],
         streams: Streams,
         generator: Seeded,
+        process: Callable[[Context, list[Item]], tuple[ResultStatus, list[Item]]],
         refusal: KmipError | None = None,
     ) -> None:
         self.identity = identity
+        self.process = process  # the dispatcher: a batch item -> its status and its answer, for asynchronous requests
         self.refusal = refusal  # why the Credentials were not accepted: every batch item's answer
         self.rights: list[Right] | None = None  # those of a delegated ticket that speak of this operation
         self.version = version
@@ -91,6 +95,22 @@ class Context:
         # What the batch made so far: 2.x names it by Unique Identifier Enumeration or counts it by Integer (2.1 §4.58).
         self.made: list[tuple[UniqueIdentifier, str]] = []
         self._rules: Rules | None = None
+
+    def of(self, identity: Identity, version: Version) -> Context:
+        """The same work for another request: an asynchronous one, whose turn has come."""
+        return Context(
+            identity=identity,
+            version=version,
+            now=self.now,
+            work=self.work,
+            keyring=self.keyring,
+            gate=self.gate,
+            settings=self.settings,
+            random=self.random,
+            streams=self.streams,
+            generator=self.generator,
+            process=self.process,
+        )
 
     # ------------------------------------------------------------------------------------------------ identifiers
 

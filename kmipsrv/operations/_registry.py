@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from kmipsrv.spec.enums import Operation
 from kmipsrv.spec.versions import V1_0, Version
+from kmipsrv.ttlv.codec import Item
 
 H = TypeVar("H", bound=Callable[..., Any])
 
@@ -30,6 +31,13 @@ class OperationRow:
 
     def exists_in(self, version: Version) -> bool:
         return self.since <= version and (self.until is None or version <= self.until)
+
+
+@dataclass(frozen=True, slots=True)
+class WholeAnswer:
+    """What a handler returns whose answer is another operation's (Poll): the fields of its Response Batch Item."""
+
+    fields: list[Item]
 
 
 OPERATIONS: dict[Operation, OperationRow] = {}
