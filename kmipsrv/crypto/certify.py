@@ -28,6 +28,18 @@ from kmipsrv.errors import Cause, KmipError
 from kmipsrv.spec.enums import CertificateRequestType, CryptographicUsageMask, DigitalSignatureAlgorithm
 
 _MAX_REQUEST: Final = 64 * 1024
+_MAX_COMMON_NAME: Final = 64  # ub-common-name of X.520
+_AUTHORITY_USAGE: Final = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 _U: Final = CryptographicUsageMask
 _TAKEN: Final = frozenset(
     {ExtensionOID.SUBJECT_ALTERNATIVE_NAME, ExtensionOID.KEY_USAGE, ExtensionOID.EXTENDED_KEY_USAGE}
@@ -133,6 +145,42 @@ def subject_from_fields(fields: Mapping[str, tuple[str, ...]]) -> x509.Name:
     with map_errors("read the subject", Cause.INVALID_FIELD):
         return x509.Name(
             [x509.NameAttribute(NAME_FIELDS[field], value) for field in order for value in fields.get(field, ())]
+        )
+
+
+def subject_from_text(name: str) -> x509.Name:
+    """A subject given as the text of 1.0's Certificate Subject (RFC 4514, as RFC 2253 before it). Raises Invalid Field."""
+    with map_errors("read the subject", Cause.INVALID_FIELD):
+        return x509.Name.from_rfc4514_string(name)
+
+
+def common_name(name: str) -> x509.Name:
+    """The subject that has a common name only; what is longer than X.520 lets it be is cut."""
+    with map_errors("make the subject", Cause.INVALID_FIELD):
+        return x509.Name([x509.NameAttribute(NAME_FIELDS["cn"], name[:_MAX_COMMON_NAME])])
+
+
+def self_signed(
+    subject: x509.Name, key: PrivateKey, *, serial_number: int, not_before: datetime, not_after: datetime
+) -> bytes:
+    """The DER-encoded certificate of a new certification authority, one that issues to end entities only."""
+    with map_errors("issue the certificate"):
+        if not isinstance(key, _Issuing):
+            raise unsupported("the certification authority's key makes no signatures")
+        public = key.public_key()
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(subject)
+            .public_key(public)
+            .serial_number(serial_number)
+            .not_valid_before(not_before)
+            .not_valid_after(not_after)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_AUTHORITY_USAGE, critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+            .sign(key, _hash_for(key))
+            .public_bytes(Encoding.DER)
         )
 
 

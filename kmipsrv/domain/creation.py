@@ -142,10 +142,10 @@ class NewObject:
             self._complete(bag, now)
         elif self.settings.lease_time:
             bag.set(Tag.LEASE_TIME, self.settings.lease_time)
-        bag.update(self.server)
-        check_quantum_safety(bag)
         bag.set(Tag.INITIAL_DATE, now)
         bag.set(Tag.LAST_CHANGE_DATE, now)
+        bag.update(self.server)
+        check_quantum_safety(bag)
         stored = StoredObject(
             unique_identifier=unique_identifier,
             object_type=self.object_type,

@@ -11,6 +11,7 @@ from kmipsrv.crypto.certificates import CertificateFacts, DistinguishedName
 from kmipsrv.domain.creation import NewObject, set_algorithm
 from kmipsrv.errors import Cause, KmipError
 from kmipsrv.spec.attribute_bag import AttributeBag
+from kmipsrv.spec.attributes import ATTRIBUTES
 from kmipsrv.spec.enums import CertificateType
 from kmipsrv.spec.objects import Certificate
 from kmipsrv.spec.structures import (
@@ -22,6 +23,24 @@ from kmipsrv.spec.structures import (
     X509CertificateSubject,
 )
 from kmipsrv.spec.tags import Tag
+
+# The attributes that are never copied from one certificate to another.
+FROM_CONTENT = frozenset(
+    (
+        Tag.CERTIFICATE_TYPE,
+        Tag.CERTIFICATE_LENGTH,
+        Tag.CRYPTOGRAPHIC_ALGORITHM,
+        Tag.CRYPTOGRAPHIC_LENGTH,
+        Tag.DIGITAL_SIGNATURE_ALGORITHM,
+        Tag.X_509_CERTIFICATE_IDENTIFIER,
+        Tag.X_509_CERTIFICATE_SUBJECT,
+        Tag.X_509_CERTIFICATE_ISSUER,
+        Tag.CERTIFICATE_IDENTIFIER,
+        Tag.CERTIFICATE_SUBJECT,
+        Tag.CERTIFICATE_ISSUER,
+        *(tag for tag in ATTRIBUTES if tag.name.startswith(("CERTIFICATE_SUBJECT_", "CERTIFICATE_ISSUER_"))),
+    )
+)
 
 
 def describe_certificate(new: NewObject, body: Certificate) -> None:

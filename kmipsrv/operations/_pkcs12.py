@@ -34,8 +34,8 @@ def opened(ctx: Context, new: NewObject, body: PrivateKey) -> PrivateKey:
     """A registered container -> the private key inside; its certificates are stored and linked.
 
     Raises KmipError(INVALID_FIELD | BAD_PASSWORD | WRONG_KEY_LIFECYCLE_STATE | …)."""
-    value = body.key_block.key_value
-    material = value[1] if value is not None and value[0] == BYTE_STRING else material_of(body.key_block)
+    given = body.key_block.key_value
+    material = given[1] if given is not None and given[0] == BYTE_STRING else material_of(body.key_block)
     if new.object_type is not ObjectType.PRIVATE_KEY or not isinstance(material, bytes):
         raise KmipError(Cause.INVALID_FIELD, "a PKCS#12 container is registered as a Private Key")
     container = pkcs12.load(
@@ -82,8 +82,12 @@ def contained(ctx: Context, private: ManagedObject) -> PrivateKey:
         private.attributes.get(Tag.PKCS_12_FRIENDLY_NAME),
     )
     # 1.4 takes the container for an encrypted Key Value, a Byte String (TC-PKCS12-1-14); 2.x for Key Material (TC-PKCS12-1-20).
-    value = plain_key_value(made) if ctx.version > _KEY_VALUE_UNTIL else (BYTE_STRING, made)
-    return PrivateKey(key_block=KeyBlock(key_format_type=KeyFormatType.PKCS_12, key_value=value))
+    return PrivateKey(
+        key_block=KeyBlock(
+            key_format_type=KeyFormatType.PKCS_12,
+            key_value=plain_key_value(made) if ctx.version > _KEY_VALUE_UNTIL else (BYTE_STRING, made),
+        )
+    )
 
 
 def _password(ctx: Context, attributes: AttributeBag) -> bytes:
