@@ -127,7 +127,7 @@ def begin(
         if request.unique_identifier is not None and ctx.resolve(request.unique_identifier) != obj.unique_identifier:
             raise KmipError(Cause.INVALID_CORRELATION_VALUE, "the multi-part operation has another object")
         parameters = stream.parameters
-    data = _data(ctx, request, alone=stream is None and last)
+    data = _data(ctx, request, in_parts=stream is not None or bool(request.init_indicator))
     if use.protects:
         spend(ctx, obj, len(data), begins=stream is None)
     state = start(Start(obj, parameters, data, last)) if stream is None else stream.state
@@ -142,7 +142,7 @@ def begin_without_key(ctx: Context, request: Request, start: Callable[[Parameter
     else:
         _check_unchanged(request, stream, {})
         parameters = stream.parameters
-    data = _data(ctx, request, alone=stream is None and last)
+    data = _data(ctx, request, in_parts=stream is not None or bool(request.init_indicator))
     state = start(parameters) if stream is None else stream.state
     return Part(None, parameters, data, state, stream is None, last, stream)
 
@@ -178,9 +178,9 @@ def check_alone(request: Request) -> None:
         raise KmipError(Cause.INVALID_FIELD, "Digested Data is not given in parts")
 
 
-def _data(ctx: Context, request: Request, *, alone: bool) -> bytes:
+def _data(ctx: Context, request: Request, *, in_parts: bool) -> bytes:
     """ "Data: Yes for single-part. No for multi-part." Raises KmipError(MISSING_DATA | INVALID_FIELD)."""
     data = ctx.outputs.resolve(request.data)
-    if data is None and alone:
+    if data is None and not in_parts:
         raise KmipError(Cause.MISSING_DATA, "Data is missing")
     return data or b""
