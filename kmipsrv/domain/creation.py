@@ -131,6 +131,9 @@ class NewObject:
     generated: bool = False  # by this server: Original Creation Date and Random Number Generator are its own
     key_format: KeyFormatType | None = None
     digest: bytes | None = None  # SHA-256 of the material
+    default_digest: tuple[KeyFormatType, bytes] | None = (
+        None  # the same in the default Key Format Type, if that is another
+    )
     policy: str = ""  # id of the release policy: that of the objects it is made from
     server: AttributeBag = field(default_factory=AttributeBag)  # what the server knows of it; overrules the client
 
@@ -181,6 +184,12 @@ class NewObject:
             digest = Digest(hashing_algorithm=HashingAlgorithm.SHA_256, digest_value=self.digest)
             digest.key_format_type = self.key_format
             bag.set(Tag.DIGEST, digest)
+        if self.default_digest is not None:
+            form, value = self.default_digest
+            bag.add(
+                Tag.DIGEST,
+                Digest(hashing_algorithm=HashingAlgorithm.SHA_256, digest_value=value, key_format_type=form),
+            )
         limits = bag.get(Tag.USAGE_LIMITS)
         if limits is not None:
             # "Usage Limits Count […] set by the server to the Usage Limits Total when the object is created" (2.1 §4.59).

@@ -17,9 +17,9 @@ from kmipsrv.errors import Cause, KmipError
 from kmipsrv.spec.attribute_bag import AttributeBag
 from kmipsrv.spec.attribute_codec import dump, load
 from kmipsrv.spec.attributes import ATTRIBUTES, Key
-from kmipsrv.spec.enums import CryptographicUsageMask, ObjectType, RevocationReasonCode, State
+from kmipsrv.spec.enums import CryptographicUsageMask, ObjectClass, ObjectType, RevocationReasonCode, State
 from kmipsrv.spec.schema import unbind
-from kmipsrv.spec.structures import RevocationReason
+from kmipsrv.spec.structures import DeactivationReason, RevocationReason
 from kmipsrv.spec.tags import Tag
 from kmipsrv.spec.versions import NEWEST
 from kmipsrv.ttlv.codec import STRUCTURE, Item
@@ -107,6 +107,8 @@ class ManagedObject:
                 return short_unique_identifier(self.unique_identifier)
             case Tag.OBJECT_TYPE:
                 return self.object_type
+            case Tag.OBJECT_CLASS:
+                return ObjectClass.USER  # the server keeps no objects of its own among those of clients
             case Tag.STATE if self.object_type is not ObjectType.TEMPLATE:
                 return self.state(now)
         return None

@@ -13,7 +13,7 @@ from kmipsrv.errors import Cause, KmipError
 from kmipsrv.operations import _authority
 from kmipsrv.operations._certificate_attributes import describe_certificate
 from kmipsrv.operations._context import Context
-from kmipsrv.operations._links import link_to, replace_link
+from kmipsrv.operations._links import replace_link
 from kmipsrv.spec.attribute_bag import AttributeBag
 from kmipsrv.spec.enums import CertificateRequestType, CertificateType, LinkType, ObjectType
 from kmipsrv.spec.objects import Certificate, CertificateRequest
@@ -77,10 +77,8 @@ def named_subject(asked: AttributeBag) -> tuple[AttributeBag, Any]:
 def insert_certificate(
     ctx: Context, request: Request, bag: AttributeBag, public: ManagedObject | None, unique_identifier: str, policy: str
 ) -> None:
-    """Issue the certificate and store it; it and the public key, if that is an object, are linked. Raises KmipError."""
+    """Issue the certificate and store it; the public key, if that is an object, is linked to it. Raises KmipError."""
     body = Certificate(certificate_type=CertificateType.X_509, certificate_value=_authority.issue(ctx, request, bag))
-    if public is not None:
-        bag.add(Tag.LINK, link_to(LinkType.PUBLIC_KEY_LINK, public.unique_identifier))
     new = NewObject(ObjectType.CERTIFICATE, bag, ctx.settings, policy=policy)
     describe_certificate(new, body)
     new.server.set(Tag.ORIGINAL_CREATION_DATE, ctx.now)

@@ -6,10 +6,12 @@ from dataclasses import fields
 from typing import Any
 
 from kmipsrv.crypto import formats
+from kmipsrv.domain.creation import NewObject, material_digest
 from kmipsrv.errors import Cause, KmipError
 from kmipsrv.spec.enums import CryptographicAlgorithm, KeyCompressionType, KeyFormatType, ObjectType, RecommendedCurve
 from kmipsrv.spec.objects import TRANSPARENT, KeyBlock, key_material, plain_key_value
 from kmipsrv.spec.schema import bind, unbind
+from kmipsrv.spec.tags import Tag
 from kmipsrv.spec.versions import NEWEST
 
 Material = bytes | dict[str, int | bytes]
@@ -35,6 +37,20 @@ def key_value_of(form: KeyFormatType, material: Material) -> tuple[int, Any]:
     if isinstance(material, bytes):
         return plain_key_value(material)
     return plain_key_value(unbind(TRANSPARENT[form](**material), NEWEST))
+
+
+def digest_in_default_format(new: NewObject, block: KeyBlock, curve: RecommendedCurve | None = None) -> None:
+    """ "[…] as well as a digest in the default KMIP Key Format Type for that type of key and the algorithm requested (if a
+    non-default value is specified)" (2.1 §4.26). A key that the server cannot convert has the one digest."""
+    algorithm = block.cryptographic_algorithm or new.attributes.get(Tag.CRYPTOGRAPHIC_ALGORITHM)
+    form = formats.default_format(new.object_type, algorithm, curve)
+    if form is block.key_format_type or block.key_wrapping_data is not None:
+        return
+    try:
+        other = converted(new.object_type, block, form, None, curve)
+    except KmipError:
+        return
+    new.default_digest = form, material_digest(key_material(other))
 
 
 def converted(

@@ -58,9 +58,11 @@ def replaceable(ctx: Context, obj: ManagedObject, kind: ObjectType) -> None:
         raise KmipError(Cause.KEY_VALUE_NOT_PRESENT, "the Key Value is not on this server")
 
 
-def replacement_attributes(old: ManagedObject, asked: AttributeBag, offset: int | None, now: int) -> AttributeBag:
+def replacement_attributes(
+    old: ManagedObject, asked: AttributeBag, offset: int | None, now: int, *, names_last: bool = False
+) -> AttributeBag:
     """The attributes of the new object: copied from the old one, overruled by those of the request; its Names are the old
-    one's, then the request's. `offset` in seconds.
+    one's, then the request's, or with `names_last` the other way round. `offset` in seconds.
 
     Raises KmipError(INVALID_MESSAGE | ILLEGAL_OPERATION)."""
     copied = AttributeBag()
@@ -73,6 +75,12 @@ def replacement_attributes(old: ManagedObject, asked: AttributeBag, offset: int 
     if offset is not None:
         _shift_dates(copied, asked, offset, now)
     bag = combined(copied, asked)
+    if names_last:
+        names = bag.values(Tag.NAME)
+        taken_over = old.attributes.values(Tag.NAME)
+        bag.remove(Tag.NAME)
+        for name in [*(each for each in names if each not in taken_over), *taken_over]:
+            bag.add(Tag.NAME, name)
     # §4.50: the count of "ReKey, ReKeyKeyPair, or ReCertify operations that have occurred in order to create this".
     bag.set(Tag.ROTATE_GENERATION, (old.attributes.get(Tag.ROTATE_GENERATION) or 0) + 1)
     bag.set(Tag.ROTATE_LATEST, True)

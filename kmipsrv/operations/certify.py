@@ -18,7 +18,7 @@ from kmipsrv.operations._certification import (
     stored_request,
 )
 from kmipsrv.operations._context import Context
-from kmipsrv.operations._links import linked
+from kmipsrv.operations._links import link_to, linked
 from kmipsrv.operations._registry import operation
 from kmipsrv.operations._storage_masks import check_storage_masks
 from kmipsrv.operations._stored_keys import open_verifying
@@ -63,6 +63,8 @@ def certify(ctx: Context, request: CertifyRequest) -> CertifyResponse:
     bag, subject = named_subject(ctx.requested(request.attributes))
     check_client_attributes(bag, ObjectType.CERTIFICATE, ctx.settings)
     wanted, public, policy = _to_be_certified(ctx, request, bag, subject)
+    if public is not None:
+        bag.add(Tag.LINK, link_to(LinkType.PUBLIC_KEY_LINK, public.unique_identifier))
     unique_identifier = ctx.new_identifier()
     insert_certificate(ctx, wanted, bag, public, unique_identifier, policy)
     ctx.remember(UniqueIdentifier.CERTIFY, unique_identifier)

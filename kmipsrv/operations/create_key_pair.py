@@ -10,7 +10,7 @@ from kmipsrv.domain.creation import NewObject, check_client_attributes, combined
 from kmipsrv.domain.settings import Settings
 from kmipsrv.errors import Cause, KmipError
 from kmipsrv.operations._context import Context
-from kmipsrv.operations._key_material import key_value_of
+from kmipsrv.operations._key_material import digest_in_default_format, key_value_of
 from kmipsrv.operations._links import link_to
 from kmipsrv.operations._registry import operation
 from kmipsrv.operations._storage_masks import check_storage_masks
@@ -153,6 +153,7 @@ def insert_pair(
         for link in links:
             bag.add(Tag.LINK, link)
         new = NewObject(kind, bag, ctx.settings, generated=True, policy=policy)
+        digest_in_default_format(new, block, facts.recommended_curve)
         ctx.insert(seal_body(new, cls(key_block=block)), uid)
 
 

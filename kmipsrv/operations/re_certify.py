@@ -39,7 +39,10 @@ from kmipsrv.spec.schema import structure
 from kmipsrv.spec.structures import ProtectionStorageMasks
 from kmipsrv.spec.tags import Tag
 from kmipsrv.spec.types import ByteString, Identifier, Interval, since, wire
-from kmipsrv.spec.versions import V1_0, V1_4, V2_0
+from kmipsrv.spec.versions import V1_0, V1_2, V1_4, V2_0
+
+# The order of a new certificate's Names and Links: what it takes over comes first in TC-134-10 and -11, last in TC-134-12.
+_OWN_FIRST_SINCE = V1_2
 
 
 @structure
@@ -78,14 +81,20 @@ def re_certify(ctx: Context, request: ReCertifyRequest) -> ReCertifyResponse:
         wanted = Request(subject or issuing.subject_of(body.certificate_value), key)
     # "used to renew an existing certificate for the same key pair"
     same_key(wanted, key)
-    bag = replacement_attributes(old, asked, request.offset, ctx.now)
+    own_first = ctx.version >= _OWN_FIRST_SINCE
+    bag = replacement_attributes(old, asked, request.offset, ctx.now, names_last=own_first)
     for tag in FROM_CONTENT:
         bag.remove(tag)
     check_dates(bag)
-    bag.add(Tag.LINK, link_to(LinkType.REPLACED_OBJECT_LINK, old.unique_identifier))
+    public = _public_key(ctx, old)
+    links = [link_to(LinkType.REPLACED_OBJECT_LINK, old.unique_identifier)]
+    if public is not None:
+        links.insert(0 if own_first else 1, link_to(LinkType.PUBLIC_KEY_LINK, public.unique_identifier))
+    for link in links:
+        bag.add(Tag.LINK, link)
     unique_identifier = ctx.new_identifier()
     retire(ctx, old, unique_identifier)
-    insert_certificate(ctx, wanted, bag, _public_key(ctx, old), unique_identifier, old.stored.policy)
+    insert_certificate(ctx, wanted, bag, public, unique_identifier, old.stored.policy)
     ctx.remember(UniqueIdentifier.RE_CERTIFY, unique_identifier)
     return ReCertifyResponse(unique_identifier=unique_identifier)
 

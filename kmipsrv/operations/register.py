@@ -10,7 +10,7 @@ from kmipsrv.domain.creation import NewObject, check_client_attributes, seal_bod
 from kmipsrv.errors import Cause, KmipError
 from kmipsrv.operations._certificate_attributes import describe_certificate
 from kmipsrv.operations._context import Context
-from kmipsrv.operations._key_material import material_of
+from kmipsrv.operations._key_material import digest_in_default_format, material_of
 from kmipsrv.operations._pkcs12 import opened
 from kmipsrv.operations._registry import operation
 from kmipsrv.operations._storage_masks import check_storage_masks
@@ -150,6 +150,7 @@ def _describe_key(new: NewObject, block: KeyBlock) -> None:
     if kind in _PAIR_TYPES:
         found = formats.describe(kind, block.key_format_type, material)
         if found is not None:
+            digest_in_default_format(new, block, found.recommended_curve)
             set_algorithm(new, found.algorithm, found.length)
             if block.cryptographic_length is not None and block.cryptographic_length != found.length:
                 raise KmipError(Cause.INVALID_FIELD, "Cryptographic Length is not that of the material")

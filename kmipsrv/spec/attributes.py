@@ -36,7 +36,8 @@ class Attribute:
     """One attribute's row.
 
     `rules`: what a client may do with it: C give it at creation only, S set it (at creation or by Add/Set Attribute), M
-    modify it, D delete it; `*` it may have several instances. Without C or S only the server sets it. `objects` None: every object type may have it.
+    modify it, D delete it; `*` it may have several instances. Without C or S only the server sets it. `objects` None:
+    every object type may have it.
     `column` is the StoredObject column that mirrors the value; `indexed` values get index rows; the rest is found by
     scanning. `derived` ones are not kept but worked out when read.
     """
@@ -154,7 +155,7 @@ _ROWS: list[Attribute] = [
     _row(_T.ROTATE_NAME, s.RotateName, "SMD", until=V2_1, index=True),
     _row(_T.ROTATE_OFFSET, Interval, "S"),
     _row(_T.DEACTIVATION_REASON, s.DeactivationReason),
-    _row(_T.OBJECT_CLASS, e.ObjectClass),
+    _row(_T.OBJECT_CLASS, e.ObjectClass, derived=True),
     _row(_T.NIST_SECURITY_CATEGORY, Integer),
     _row(_T.CERTIFY_COUNTER, LongInteger),
     _row(_T.DECRYPT_COUNTER, LongInteger),
