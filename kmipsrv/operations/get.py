@@ -74,9 +74,10 @@ def exported(ctx: Context, obj: ManagedObject, request: GetRequest) -> AnyObject
     obj.require_alive(ctx.now)
     if not obj.flag(Flag.EXTRACTABLE):
         raise KmipError(Cause.NOT_EXTRACTABLE, "the object is not Extractable")
-    if obj.attributes.get(Tag.CRYPTOGRAPHIC_ALGORITHM) is CryptographicAlgorithm.ONE_TIME_PAD:
+    if obj.stored.cryptographic_algorithm == CryptographicAlgorithm.ONE_TIME_PAD:
         _check_pad(obj)
-    if obj.flag(Flag.SENSITIVE):
+    sensitive = obj.flag(Flag.SENSITIVE)
+    if sensitive:
         _check_sensitive(obj, request)
     if request.key_format_type is KeyFormatType.PKCS_12:
         if wrapping is not None or request.key_compression_type is not None:
@@ -86,7 +87,7 @@ def exported(ctx: Context, obj: ManagedObject, request: GetRequest) -> AnyObject
         return AnyObject(ObjectType.PRIVATE_KEY, contained(ctx, obj))
     encoded = ctx.open(obj, Purpose.EXPORT)
     plain = request.key_format_type is None and request.key_compression_type is None and request.key_wrap_type is None
-    if plain and wrapping is None and kind is not ObjectType.SPLIT_KEY and _WRAPPED not in encoded:
+    if plain and wrapping is None and not sensitive and kind is not ObjectType.SPLIT_KEY and _WRAPPED not in encoded:
         return AnyObject(kind, encoded)  # what was sealed is what is sent
     body = decode_object(encoded)
     if not hasattr(body, "key_block"):
@@ -94,30 +95,29 @@ def exported(ctx: Context, obj: ManagedObject, request: GetRequest) -> AnyObject
             raise KmipError(Cause.KEY_FORMAT_TYPE_NOT_SUPPORTED, f"a {kind.text} has no Key Format Type")
         if wrapping is not None:
             raise KmipError(Cause.ILLEGAL_OPERATION, f"a {kind.text} cannot be wrapped")
-        return AnyObject(kind, body)
-    block: KeyBlock = body.key_block
-    inside = False
-    if block.key_wrapping_data is not None:
-        unwrap = wrapping is not None or request.key_wrap_type is KeyWrapType.NOT_WRAPPED
-        if wrapping is not None and request.key_wrap_type is KeyWrapType.AS_REGISTERED:
-            raise KmipError(Cause.KEY_WRAP_TYPE_NOT_SUPPORTED, "a key is not wrapped anew and as it was registered")
-        if obj.flag(Flag.SENSITIVE) and not unwrap and block.key_wrapping_data.wrapping_method not in HIDES:
+        if sensitive:
             raise _sensitive()
+        return AnyObject(kind, body)
+    return AnyObject(kind, replace(body, key_block=_shown(ctx, obj, body.key_block, request)))
+
+
+def _shown(ctx: Context, obj: ManagedObject, block: KeyBlock, request: GetRequest) -> KeyBlock:
+    """The Key Block unwrapped, converted and wrapped, as far as the client asks for it. Raises KmipError."""
+    wrapping, wrap_type = request.key_wrapping_specification, request.key_wrap_type
+    data, inside = block.key_wrapping_data, False
+    if data is not None:
         inside = block.key_value is not None and block.key_value[0] == STRUCTURE
-        block = unwrapped(ctx, block) if unwrap else block
-    elif obj.flag(Flag.SENSITIVE) and wrapping is None:
-        raise _sensitive()
+        if wrapping is not None and wrap_type is KeyWrapType.AS_REGISTERED:
+            raise KmipError(Cause.KEY_WRAP_TYPE_NOT_SUPPORTED, "a key is not wrapped anew and as it was registered")
+        if wrapping is not None or wrap_type is KeyWrapType.NOT_WRAPPED:
+            block, data = unwrapped(ctx, block), None
+    hidden = wrapping is not None or (data is not None and data.wrapping_method in HIDES)
+    if obj.flag(Flag.SENSITIVE) and not hidden:
+        raise _sensitive()  # a Wrapping Key Link alone does not wrap anything
     domain = obj.attributes.get(Tag.CRYPTOGRAPHIC_DOMAIN_PARAMETERS)
-    block = converted(
-        kind,
-        block,
-        request.key_format_type,
-        request.key_compression_type,
-        domain.recommended_curve if domain is not None else None,
-    )
-    if wrapping is not None:
-        block = wrapped(ctx, obj, block, wrapping, inside=inside)
-    return AnyObject(kind, replace(body, key_block=block))
+    curve = domain.recommended_curve if domain is not None else None
+    block = converted(obj.object_type, block, request.key_format_type, request.key_compression_type, curve)
+    return block if wrapping is None else wrapped(ctx, obj, block, wrapping, inside=inside)
 
 
 _WRAPPED = Tag.KEY_WRAPPING_DATA.to_bytes(3, "big") + b"\x01"  # its contents differ between versions
