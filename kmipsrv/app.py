@@ -142,6 +142,7 @@ def authenticator(config: Config) -> CredentialAuthenticator:
                 username=user.username,
                 owner=user.owner,
                 certificate=user.certificate or "",
+                administrator=user.administrator,
                 record=user.password,
                 seed=None if user.one_time_seed is None else one_time.seed(user.one_time_seed),
                 hashed=None if user.hashed_password is None else HashedPassword.parse(user.hashed_password),

@@ -181,6 +181,8 @@ class User:
     """What Hashed Password credentials are checked against. Unlike `password` it must be kept as secret as the password."""
     certificate: str | None = setting(off_or(TEXT), None)
     """The name (SAN URI or subject) or common name of the only certificate that may carry the credential."""
+    administrator: bool = setting(FLAG, False)
+    """Whether the user may make users, groups and credentials (KMIP 3.0)."""
     owner: str | None = setting(off_or(TEXT), None)
     """Whose objects these are; absent: those of the certificate that carried the credential."""
 

@@ -23,6 +23,7 @@ class Identity:
     not_after: float = field(default=float("inf"))
     common_name: str = ""  # for the rule that a Username must belong to the certificate
     user: str = ""  # authenticated by a Credential in the message, "" if none was given
+    administrator: bool = False  # may make users, groups and credentials (3.0)
     via: str = ""  # the owner that the certificate stands for, where a Credential says that it is another
     neighbours: frozenset[str] = frozenset()  # owners whose objects are "denied" rather than "not there" to this user
     ticket: bytes = b""  # the Ticket Value that the message showed

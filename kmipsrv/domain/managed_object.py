@@ -166,6 +166,13 @@ class ManagedObject:
             bag.set(Tag.DEACTIVATION_DATE, now)
         self.touch(now)
 
+    def deactivate(self, reason: DeactivationReason, now: int) -> None:
+        """3.0 Deactivate. Raises KmipError(WRONG_KEY_LIFECYCLE_STATE)."""
+        transition(self.state(now), Event.REVOKE)
+        self.attributes.set(Tag.DEACTIVATION_DATE, now)
+        self.attributes.set(Tag.DEACTIVATION_REASON, reason)
+        self.touch(now)
+
     def destroy(self, now: int) -> None:
         """2.1 §6.1.15 Destroy: the material goes, the attributes stay. Raises KmipError."""
         transition(self.state(now), Event.DESTROY)

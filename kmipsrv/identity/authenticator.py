@@ -82,6 +82,7 @@ class User:
     username: str
     owner: str | None = None
     certificate: str = ""
+    administrator: bool = False
     record: str | None = field(default=None, repr=False)  # of identity/password.py
     seed: bytes | None = field(default=None, repr=False)  # of one-time passwords
     hashed: HashedPassword | None = None
@@ -104,6 +105,7 @@ class _Account:
     owner: str | None
     known: bool
     certificate: str = ""
+    administrator: bool = False
 
 
 class CredentialAuthenticator:
@@ -213,6 +215,7 @@ class CredentialAuthenticator:
             owner=owner,
             via=certificate.owner,
             user=account.name,
+            administrator=account.administrator,
             neighbours=neighbours,
             proof=proof or so_far.proof,
         )
@@ -226,7 +229,7 @@ class CredentialAuthenticator:
         user = self._users.get(value.username or "")
         if user is None:
             return _Account("", None, known=False)
-        return _Account(user.username, user.owner, known=True, certificate=user.certificate)
+        return _Account(user.username, user.owner, True, user.certificate, user.administrator)
 
     def _one_time(self, work: Work, account: _Account, value: CredentialValue, now: int, right: bool) -> bool:
         """A password "which may only be used for a single authentication": the last one's counter is kept."""

@@ -18,7 +18,7 @@ from kmipsrv.spec import enums as e
 from kmipsrv.spec import structures as s
 from kmipsrv.spec.defaults import DefaultsInformation
 from kmipsrv.spec.enums import QueryFunction as F
-from kmipsrv.spec.objects import OBJECT_TAGS
+from kmipsrv.spec.objects import CREDENTIAL_TAGS, OBJECT_TAGS
 from kmipsrv.spec.schema import structure
 from kmipsrv.spec.tags import Tag
 from kmipsrv.spec.types import TextString, since, wire
@@ -84,7 +84,8 @@ def _operations(ctx: Context, response: QueryResponse, groups: set[str]) -> None
 
 
 def _objects(ctx: Context, response: QueryResponse, groups: set[str]) -> None:
-    response.object_type = sorted(kind for kind in OBJECT_TAGS if kind.exists_in(ctx.version))
+    kinds = {*OBJECT_TAGS, *CREDENTIAL_TAGS, e.ObjectType.USER, e.ObjectType.GROUP}
+    response.object_type = sorted(kind for kind in kinds if kind.exists_in(ctx.version))
 
 
 def _server_information(ctx: Context, response: QueryResponse, groups: set[str]) -> None:

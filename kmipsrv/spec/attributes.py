@@ -23,6 +23,7 @@ from kmipsrv.spec.types import (
     Integer,
     Interval,
     LongInteger,
+    Reference,
     TextString,
 )
 from kmipsrv.spec.versions import V1_1, V1_4, V2_0, V2_1, Version
@@ -156,6 +157,13 @@ _ROWS: list[Attribute] = [
     _row(_T.ROTATE_OFFSET, Interval, "S"),
     _row(_T.DEACTIVATION_REASON, s.DeactivationReason),
     _row(_T.OBJECT_CLASS, e.ObjectClass, derived=True),
+    # The links of 3.0 that earlier versions have no Link Type for.
+    _row(_T.CREDENTIAL_LINK, Reference, "SMD*", index=True),
+    _row(_T.PASSWORD_LINK, Reference, "SMD", index=True),
+    _row(_T.GROUP_LINK, Reference, "SMD*", index=True),
+    _row(_T.SPLIT_KEY_BASE_LINK, Reference, "SMD", index=True),
+    _row(_T.JOINED_SPLIT_KEY_PARTS_LINK, Reference, "SMD*", index=True),
+    _row(_T.CERTIFICATE_REQUEST_LINK, Reference, "SMD", index=True),
     _row(_T.NIST_SECURITY_CATEGORY, Integer),
     _row(_T.CERTIFY_COUNTER, LongInteger),
     _row(_T.DECRYPT_COUNTER, LongInteger),

@@ -16,7 +16,7 @@ from kmipsrv.spec.enums import KeyFormatType as F
 from kmipsrv.spec.schema import bind, structure, unbind
 from kmipsrv.spec.structures import KeyWrappingData
 from kmipsrv.spec.tags import Tag
-from kmipsrv.spec.types import AnyEnumeration, AnyItem, BigInteger, ByteString, Integer, since
+from kmipsrv.spec.types import AnyEnumeration, AnyItem, BigInteger, ByteString, Integer, TextString, since
 from kmipsrv.spec.versions import NEWEST, V3_0, Version
 from kmipsrv.ttlv.codec import BYTE_STRING, ENCODED, STRUCTURE, Item, decode, encode
 
@@ -107,6 +107,53 @@ class SymmetricKey:
     key_block: KeyBlock
 
 
+@structure
+class PasswordCredential:
+    """Password Credential (3.0). The published tables name its fields and not their types: `Password` is as in a
+    Credential, the others are kept as they come."""
+
+    password: TextString | None = None
+    password_salt: AnyItem | None = None
+    password_salt_algorithm: AnyItem | None = None
+    salted_password: AnyItem | None = None
+    password_link: AnyItem | None = None
+
+
+@structure
+class DeviceCredential:
+    """Device Credential (3.0)."""
+
+    device_serial_number: TextString | None = None
+    password: TextString | None = None
+    device_identifier: TextString | None = None
+    network_identifier: TextString | None = None
+    machine_identifier: TextString | None = None
+    media_identifier: TextString | None = None
+
+
+@structure
+class OTPCredential:
+    """One Time Password Credential (3.0)."""
+
+    otp_algorithm: e.OTPAlgorithm | None = None
+    otp_digest: AnyItem | None = None
+    otp_serial: AnyItem | None = None
+    otp_seed: AnyItem | None = None
+    otp_interval: AnyItem | None = None
+    otp_digits: AnyItem | None = None
+    otp_counter: AnyItem | None = None
+
+
+@structure
+class HashedPasswordCredential:
+    """Hashed Password Credential (3.0)."""
+
+    hashed_password_username: TextString | None = None
+    hashing_algorithm: e.HashingAlgorithm | None = None
+    hashed_password: AnyItem | None = None
+    hashed_username_password: AnyItem | None = None
+
+
 OBJECT_CLASSES: dict[e.ObjectType, type[Any]] = {
     e.ObjectType.CERTIFICATE: Certificate,
     e.ObjectType.SYMMETRIC_KEY: SymmetricKey,
@@ -117,6 +164,21 @@ OBJECT_CLASSES: dict[e.ObjectType, type[Any]] = {
     e.ObjectType.OPAQUE_OBJECT: OpaqueObject,
     e.ObjectType.PGP_KEY: PGPKey,
     e.ObjectType.CERTIFICATE_REQUEST: CertificateRequest,
+}
+# Objects of 3.0 that Create Credential makes, and nothing else: no client gets them back.
+CREDENTIAL_CLASSES: dict[e.ObjectType, type[Any]] = {
+    e.ObjectType.PASSWORD_CREDENTIAL: PasswordCredential,
+    e.ObjectType.DEVICE_CREDENTIAL: DeviceCredential,
+    e.ObjectType.ONE_TIME_PASSWORD_CREDENTIAL: OTPCredential,
+    e.ObjectType.HASHED_PASSWORD_CREDENTIAL: HashedPasswordCredential,
+    e.ObjectType.CERTIFICATE: Certificate,
+}
+CREDENTIAL_TAGS: dict[e.ObjectType, Tag] = {
+    e.ObjectType.PASSWORD_CREDENTIAL: Tag.PASSWORD_CREDENTIAL,
+    e.ObjectType.DEVICE_CREDENTIAL: Tag.DEVICE_CREDENTIAL,
+    e.ObjectType.ONE_TIME_PASSWORD_CREDENTIAL: Tag.OTP_CREDENTIAL,
+    e.ObjectType.HASHED_PASSWORD_CREDENTIAL: Tag.HASHED_PASSWORD_CREDENTIAL,
+    e.ObjectType.CERTIFICATE: Tag.CERTIFICATE,
 }
 OBJECT_TAGS: dict[e.ObjectType, Tag] = {kind: Tag[kind.name] for kind in (*OBJECT_CLASSES, e.ObjectType.TEMPLATE)}
 
@@ -248,9 +310,29 @@ class AnyObject:
         return [(OBJECT_TAGS[self.kind], STRUCTURE, unbind(self.body, version))]
 
 
+class CredentialObject(AnyObject):
+    """The credential of Create Credential (3.0)."""
+
+    __slots__ = ()
+
+    @classmethod
+    def tags(cls, row_tag: Tag, version: Version) -> Sequence[int]:
+        return list(CREDENTIAL_TAGS.values())
+
+    @classmethod
+    def read_items(cls, items: list[Item], version: Version) -> Self:
+        if len(items) > 1:
+            raise KmipError(Cause.INVALID_MESSAGE, "more than one credential is given")
+        tag, item_kind, fields = items[0]
+        if item_kind != STRUCTURE:
+            raise KmipError(Cause.INVALID_DATA_TYPE, f"{Tag(tag).text} is not a structure")
+        (kind,) = [each for each, known in CREDENTIAL_TAGS.items() if known == tag]
+        return cls(kind, bind(CREDENTIAL_CLASSES[kind], fields, version))
+
+
 def encode_object(kind: e.ObjectType, body: Any) -> bytes:
     """The canonical bytes of an object: what is sealed."""
-    return encode((OBJECT_TAGS[kind], STRUCTURE, unbind(body, NEWEST)))
+    return encode(((OBJECT_TAGS | CREDENTIAL_TAGS)[kind], STRUCTURE, unbind(body, NEWEST)))
 
 
 def decode_object(data: bytes) -> Any:

@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeVar, dataclass_transform
 from kmipsrv.errors import Cause, KmipError
 from kmipsrv.spec.enums import Data, UniqueIdentifier
 from kmipsrv.spec.tags import Tag
-from kmipsrv.spec.types import AnyKind, DataKind, IdentifierKind, Kind, Row
+from kmipsrv.spec.types import AnyKind, DataKind, IdentifierKind, Kind, NameReference, Row
 from kmipsrv.spec.versions import V2_0, V3_0, Named, NamedFlag, Version
 from kmipsrv.ttlv.codec import (
     BYTE_STRING,
@@ -128,8 +128,10 @@ class IdentifierCodec:
         self.text = code_3_0 if version >= V3_0 else TEXT_STRING
 
     def read(self, kind: int, value: Any, tag: int) -> Any:
-        if kind in (TEXT_STRING, IDENTIFIER, REFERENCE, NAME_REFERENCE):
+        if kind in (TEXT_STRING, IDENTIFIER, REFERENCE):
             return value
+        if kind == NAME_REFERENCE:
+            return NameReference(value)
         if self.version < V2_0:
             raise _wrong_type(tag, kind)
         if kind == ENUMERATION:
@@ -144,6 +146,8 @@ class IdentifierCodec:
     def write(self, value: Any) -> tuple[int, Any]:
         if isinstance(value, UniqueIdentifier):
             return ENUMERATION, int(value)
+        if isinstance(value, NameReference):
+            return (NAME_REFERENCE if self.version >= V3_0 else TEXT_STRING), str(value)
         return (self.text, value) if isinstance(value, str) else (INTEGER, value)
 
 

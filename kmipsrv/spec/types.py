@@ -42,6 +42,12 @@ class IdentifierKind:
     code_3_0: int
 
 
+class NameReference(str):
+    """A reference by Name instead of by unique identifier (3.0)."""
+
+    __slots__ = ()
+
+
 Identifier = Annotated[str | int | UniqueIdentifier, IdentifierKind(codec.IDENTIFIER)]
 Reference = Annotated[str | int | UniqueIdentifier, IdentifierKind(codec.REFERENCE)]
 
