@@ -80,12 +80,17 @@ def require(obj: ManagedObject, use: Use, now: int) -> None:
         raise KmipError(Cause.WRONG_KEY_LIFECYCLE_STATE, "the Protect Stop Date has passed")
 
 
+_USAGE_LIMITS: Final = Tag.USAGE_LIMITS.to_bytes(3, "big")
+
+
 def spend(ctx: Context, obj: ManagedObject, octets: int, *, begins: bool = True) -> None:
     """Draw on the object's Usage Limits before it protects `octets`; `begins`: the first or only part of the data.
 
     Raises KmipError(USAGE_LIMIT_EXCEEDED). "If the allocation is unable to be obtained the operation SHALL return with a
     result status of Operation Failed" (§6.1.17); a failed item's draw is undone with the item.
     """
+    if _USAGE_LIMITS not in obj.stored.attributes:
+        return  # most keys have none: their attributes need not be decoded
     limits: UsageLimits | None = obj.attributes.get(Tag.USAGE_LIMITS)
     if limits is None:
         return

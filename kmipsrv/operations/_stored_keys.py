@@ -91,11 +91,10 @@ def algorithm_of(obj: ManagedObject, key: Key, parameters: Parameters) -> Crypto
     """What a key is for: its object's Cryptographic Algorithm; secret data has none, there the parameters say it."""
     if not isinstance(key, bytes):
         return formats.facts(key).algorithm
-    found: CryptographicAlgorithm | None = obj.attributes.get(Tag.CRYPTOGRAPHIC_ALGORITHM)
-    found = found or parameters.cryptographic_algorithm
+    found = obj.stored.cryptographic_algorithm or parameters.cryptographic_algorithm
     if found is None:
         raise KmipError(Cause.BAD_CRYPTOGRAPHIC_PARAMETERS, "no Cryptographic Algorithm is known for this object")
-    return found
+    return CryptographicAlgorithm(found)
 
 
 def require_cipher(obj: ManagedObject, algorithm: CryptographicAlgorithm) -> None:
