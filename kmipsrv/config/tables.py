@@ -156,7 +156,7 @@ class Limits:
     split_key_parts: int = setting(count(2, 65535), 255)
     """Parts of one split key."""
     streams: int = setting(count(1, 100_000), 256)
-    """Multi-part cryptographic operations open at once, for one identity."""
+    """Multi-part cryptographic operations open at once, for one identity, in each worker."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
