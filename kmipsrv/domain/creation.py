@@ -53,7 +53,7 @@ def check_client_attribute(key: Key, object_type: ObjectType, rules: str) -> Non
             raise KmipError(Cause.ATTRIBUTE_READ_ONLY, "the attributes of vendor 'y' are the server's")
         return
     row = ATTRIBUTES[key]
-    if not set(rules) & set(row.rules):
+    if set(rules).isdisjoint(row.rules):
         raise KmipError(Cause.ATTRIBUTE_READ_ONLY, f"{key_name(key)} is not the client's to set")
     if row.objects is not None and object_type not in row.objects and object_type is not ObjectType.TEMPLATE:
         raise KmipError(Cause.UNSUPPORTED_ATTRIBUTE, f"{object_type.text} objects have no {key_name(key)}")

@@ -129,14 +129,11 @@ class ManagedObject:
     def mirror(self) -> StoredObject:
         """Bring the row up to date with the attributes. -> the row, its index rows and names included."""
         stored, bag = self.stored, self.attributes
+        values = bag.firsts()
         for tag, column in _COLUMNS.items():
-            value = bag.get(tag)
+            value = values.get(tag)
             setattr(stored, column, None if value is None else int(value))
-        flags = 0
-        for tag, flag in _FLAGS.items():
-            if bag.get(tag):
-                flags |= flag
-        stored.flags = flags
+        stored.flags = sum([flag for tag, flag in _FLAGS.items() if values.get(tag)])
         stored.attributes = dump(bag)
         stored.index = list(index_rows(bag))
         destroyed = stored.destroy_date is not None

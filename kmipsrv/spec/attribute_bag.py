@@ -42,6 +42,10 @@ class AttributeBag:
         found = self._instances.get(key)
         return found[0][1] if found else default
 
+    def firsts(self) -> dict[Key, Any]:
+        """Each attribute's first instance's value."""
+        return {key: found[0][1] for key, found in self._instances.items()}
+
     def values(self, key: Key) -> list[Any]:
         return [value for _, value in self._instances.get(key, ())]
 

@@ -354,18 +354,22 @@ def dump(bag: AttributeBag) -> bytes:
     """The canonical encoding: what 2.1 would write, whatever a version knows of it; an Attribute Index stands before an
     instance whose index is not the next one."""
     items: list[Item] = []
-    expected: dict[Key, int] = {}
-    for key, index, value in bag.items():
-        if index != expected.get(key, 0):
-            items.append((Tag.ATTRIBUTE_INDEX, INTEGER, index))
-        expected[key] = index + 1
-        if isinstance(key, Tag):
-            items.append((key, *_codec(ATTRIBUTES[key], _STORED).write(value)))
-        else:
-            item = _write_2x(key, value, _STORED)
-            assert item is not None
-            items.append(item)
+    for key in bag:
+        expected = 0
+        for index, value in bag.instances(key):
+            if index != expected:
+                items.append((Tag.ATTRIBUTE_INDEX, INTEGER, index))
+            expected = index + 1
+            items.append(_stored_item(key, value))
     return encode_all(items)
+
+
+def _stored_item(key: Key, value: Any) -> Item:
+    if isinstance(key, Tag):
+        return key, *_codec(ATTRIBUTES[key], _STORED).write(value)
+    item = _write_2x(key, value, _STORED)
+    assert item is not None
+    return item
 
 
 def load(data: bytes) -> AttributeBag:

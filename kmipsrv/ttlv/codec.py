@@ -138,14 +138,15 @@ def _read(data: bytes, at: int, end: int, depth: int, left: int) -> tuple[list[I
     return items, left
 
 
-_whole: Final = {
-    INTEGER: Struct(">IIi4x").pack,
-    LONG_INTEGER: Struct(">IIq").pack,
-    ENUMERATION: Struct(">III4x").pack,
-    BOOLEAN: Struct(">IIQ").pack,
-    DATE_TIME: Struct(">IIq").pack,
-    INTERVAL: Struct(">III4x").pack,
-    DATE_TIME_EXTENDED: Struct(">IIq").pack,
+# The fixed-length types once more: length, writer of header, value and padding.
+_WHOLE: Final = {
+    INTEGER: (4, Struct(">IIi4x").pack),
+    LONG_INTEGER: (8, Struct(">IIq").pack),
+    ENUMERATION: (4, Struct(">III4x").pack),
+    BOOLEAN: (8, Struct(">IIQ").pack),
+    DATE_TIME: (8, Struct(">IIq").pack),
+    INTERVAL: (4, Struct(">III4x").pack),
+    DATE_TIME_EXTENDED: (8, Struct(">IIq").pack),
 }
 _pack_head = Struct(">II").pack
 
@@ -154,14 +155,15 @@ def encode(item: Item) -> bytes:
     """The bytes of one item. Values outside their type's range raise struct.error or OverflowError: a server's fault,
     never a client's."""
     tag, kind, value = item
+    word = tag << 8 | kind
+    if kind in _WHOLE:
+        length, pack = _WHOLE[kind]
+        return pack(word, length, value)
+    if kind == STRUCTURE:
+        body = b"".join([encode(each) for each in value])
+        return _pack_head(word, len(body)) + body
     if kind == ENCODED:
         return value  # type: ignore[no-any-return]
-    word = tag << 8 | kind
-    if kind == STRUCTURE:
-        body = b"".join(map(encode, value))
-        return _pack_head(word, len(body)) + body
-    if kind in _whole:
-        return _whole[kind](word, _FIXED[kind][0], value)
     if kind in _TEXTS:
         body = value.encode()
     elif kind == BYTE_STRING:
@@ -175,7 +177,7 @@ def encode(item: Item) -> bytes:
 
 def encode_all(items: Iterable[Item]) -> bytes:
     """The bytes of several items one after the other."""
-    return b"".join(map(encode, items))
+    return b"".join([encode(each) for each in items])
 
 
 def big_integer(value: int) -> bytes:

@@ -10,6 +10,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from kmipsrv.domain import managed_object
+from kmipsrv.spec.attribute_bag import AttributeBag
 from kmipsrv.spec.enums import KeyFormatType as F
 from kmipsrv.spec.enums import ObjectType, Operation, RecommendedCurve, ResultReason
 from kmipsrv.spec.tags import Tag
@@ -316,3 +318,15 @@ def test_what_lies_in_the_store_is_sealed(client: Client) -> None:
     assert stored.sealed is not None
     assert secret not in stored.sealed
     assert secret not in stored.attributes
+
+
+def test_a_plain_get_is_served_from_the_row_alone(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hot path: one row and one unseal; the attributes are not decoded."""
+    uid = client.create()
+    client.ok(Operation.GET, uid_item(uid))  # the first one makes it no longer Fresh
+
+    def decoded(_: bytes) -> AttributeBag:
+        raise AssertionError("the attributes were decoded")
+
+    monkeypatch.setattr(managed_object, "load", decoded)
+    assert client.ok(Operation.GET, uid_item(uid)).values(Tag.SYMMETRIC_KEY)
