@@ -40,7 +40,9 @@ def add(obj: ManagedObject, key: Key, value: Any, settings: Settings, now: int) 
         _check_state(obj, key, now)
     if any(existing == value for existing in bag.values(key)):
         # Two equal instances could not be told apart by 2.x, whose Current Attribute names an instance by its value.
-        raise KmipError(Cause.INVALID_FIELD, f"{key_name(key)} has that value already")
+        # BL-M-8 of 3.0: a Name twice is Non Unique Name Attribute, though it is the same object's.
+        cause = Cause.NON_UNIQUE_NAME_ATTRIBUTE if key is Tag.NAME else Cause.INVALID_FIELD
+        raise KmipError(cause, f"{key_name(key)} has that value already")
     if len(bag.values(key)) >= settings.attribute_instances:
         raise KmipError(Cause.SERVER_LIMIT_EXCEEDED, f"too many instances of {key_name(key)}")
     index = bag.add(key, _settled(key, value))

@@ -27,5 +27,7 @@ class GetAttributeListResponse:
 @operation(Operation.GET_ATTRIBUTE_LIST)
 def get_attribute_list(ctx: Context, request: GetAttributeListRequest) -> GetAttributeListResponse:
     obj = ctx.object(request.unique_identifier, archived=True)
-    names = AttributeReferences(list(obj.all_attributes(ctx.now)), [])
+    found = obj.all_attributes(ctx.now)
+    links = [link.link_type for link in found.values(Tag.LINK)]
+    names = AttributeReferences(list(found), [], links)
     return GetAttributeListResponse(unique_identifier=obj.unique_identifier, attribute_reference=names)

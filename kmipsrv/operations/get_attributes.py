@@ -35,7 +35,7 @@ def get_attributes(ctx: Context, request: GetAttributesRequest) -> GetAttributes
     if wanted is None:
         answer.update(found)
     else:
-        names = [*wanted.keys, *wanted.unknown]
+        names = [*wanted.keys, *wanted.unknown, *wanted.links]
         if len(set(names)) < len(names):
             # "The same Attribute Name SHALL NOT be present more than once in a request": Invalid Message (1.4 §11.13).
             raise KmipError(Cause.INVALID_MESSAGE, "an attribute is named more than once")
@@ -43,5 +43,6 @@ def get_attributes(ctx: Context, request: GetAttributesRequest) -> GetAttributes
         # the server does not know, as vCenter asks for.
         for key in wanted.keys:
             for index, value in found.instances(key):
-                answer.add(key, value, index)
+                if key is not Tag.LINK or not wanted.links or value.link_type in wanted.links:
+                    answer.add(key, value, index)
     return GetAttributesResponse(unique_identifier=obj.unique_identifier, attributes=answer)

@@ -9,7 +9,7 @@ Custom attributes: what 1.x calls `x-NAME` (the client's) and `y-NAME` (the serv
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from kmipsrv.errors import Cause, KmipError
@@ -297,6 +297,7 @@ class AttributeReferences:
 
     keys: list[Key]
     unknown: list[str]
+    links: list[e.LinkType] = field(default_factory=list)  # 3.0 names each Link Type by itself; none: all of them
     index: int | None = None  # of the instance meant where no index is given: 0 in 1.x, all of them in 2.x
 
     @classmethod
@@ -305,7 +306,7 @@ class AttributeReferences:
 
     @classmethod
     def read_items(cls, items: list[Item], version: Version) -> Self:
-        references = cls([], [], 0 if version < V2_0 else None)
+        references = cls([], [], index=0 if version < V2_0 else None)
         for tag, kind, value in items:
             if version < V2_0:
                 if kind != TEXT_STRING:
@@ -327,7 +328,9 @@ class AttributeReferences:
         if row is not None and row.exists_in(version):
             self.keys.append(row.tag)
         elif version >= V3_0 and code in LINK_TAGS:
-            self.keys.append(Tag.LINK)
+            self.links.append(LINK_TAGS[Tag(code)])
+            if len(self.links) == 1:
+                self.keys.append(Tag.LINK)
         else:
             self.unknown.append(tag_name(code))
 
@@ -342,6 +345,9 @@ class AttributeReferences:
                 vendor, name = key
                 fields = [(Tag.VENDOR_IDENTIFICATION, TEXT_STRING, vendor), (Tag.ATTRIBUTE_NAME, TEXT_STRING, name)]
                 items.append((Tag.ATTRIBUTE_REFERENCE, STRUCTURE, fields))
+            elif key is Tag.LINK and version >= V3_0:
+                tags = dict.fromkeys(LINK_TYPES[link] for link in self.links if link in LINK_TYPES)
+                items += [(Tag.ATTRIBUTE_REFERENCE, ENUMERATION, int(each)) for each in tags]
             elif ATTRIBUTES[key].exists_in(version):
                 items.append((Tag.ATTRIBUTE_REFERENCE, ENUMERATION, int(key)))
         return items
@@ -354,22 +360,18 @@ def dump(bag: AttributeBag) -> bytes:
     """The canonical encoding: what 2.1 would write, whatever a version knows of it; an Attribute Index stands before an
     instance whose index is not the next one."""
     items: list[Item] = []
-    for key in bag:
-        expected = 0
-        for index, value in bag.instances(key):
-            if index != expected:
-                items.append((Tag.ATTRIBUTE_INDEX, INTEGER, index))
-            expected = index + 1
-            items.append(_stored_item(key, value))
+    expected: dict[Key, int] = {}
+    for key, index, value in bag.items():
+        if index != expected.get(key, 0):
+            items.append((Tag.ATTRIBUTE_INDEX, INTEGER, index))
+        expected[key] = index + 1
+        if isinstance(key, Tag):
+            items.append((key, *_codec(ATTRIBUTES[key], _STORED).write(value)))
+        else:
+            item = _write_2x(key, value, _STORED)
+            assert item is not None
+            items.append(item)
     return encode_all(items)
-
-
-def _stored_item(key: Key, value: Any) -> Item:
-    if isinstance(key, Tag):
-        return key, *_codec(ATTRIBUTES[key], _STORED).write(value)
-    item = _write_2x(key, value, _STORED)
-    assert item is not None
-    return item
 
 
 def load(data: bytes) -> AttributeBag:
