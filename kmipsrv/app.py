@@ -19,6 +19,7 @@ from kmipsrv.config import Address, Config
 from kmipsrv.config import Device as DeviceSettings
 from kmipsrv.domain.ports import Store
 from kmipsrv.domain.settings import Settings
+from kmipsrv.engine import gating
 from kmipsrv.engine.engine import Engine
 from kmipsrv.errors import ConfigError, KmipError, TokenUnavailable
 from kmipsrv.identity import one_time
@@ -26,13 +27,13 @@ from kmipsrv.identity.authenticator import CredentialAuthenticator, Device, Hash
 from kmipsrv.identity.certificate import Identities, TrustDomain
 from kmipsrv.keyring.envelope import Envelope
 from kmipsrv.keyring.provision import KeyringSettings, open_keyring
-from kmipsrv.release.gate import Gate
 from kmipsrv.server import serve as edge
 from kmipsrv.server.bodies import bodies
 from kmipsrv.server.limits import Limits
 from kmipsrv.server.listener import Door
 from kmipsrv.server.tls import CIPHERS, Trust, trust
 from kmipsrv.server.workers import Seat, Supervisor
+from kmipsrv.spec.enums import AttestationType
 from kmipsrv.store.sqlite import SQLiteStore
 
 logger = logging.getLogger(__name__)
@@ -59,11 +60,12 @@ def open_engine(config: Config) -> Engine:
     store = open_store(config)
     keyring = open_keyring(keyring_settings(config))
     verify_master_key(store, keyring)
+    released = gating.gate_settings(config)
     return Engine(
         store=store,
         keyring=keyring,
-        gate=Gate(),
-        settings=settings(config),
+        gate=gating.open_gate(released, store, keyring, os.urandom),
+        settings=settings(config, gating.attestation_types(released)),
         authenticator=authenticator(config),
         clock=time.time,
         random=os.urandom,
@@ -108,7 +110,7 @@ def keyring_settings(config: Config) -> KeyringSettings:
     )
 
 
-def settings(config: Config) -> Settings:
+def settings(config: Config, attestation_types: tuple[AttestationType, ...] = ()) -> Settings:
     limits = config.limits
     return Settings(
         vendor_identification=config.server_information.vendor_identification,
@@ -131,6 +133,7 @@ def settings(config: Config) -> Settings:
         default_object_group=config.object_groups.default or "",
         generated_groups=frozenset(config.object_groups.generated or ()),
         https=config.https is not None,
+        attestation_types=attestation_types,
     )
 
 

@@ -13,8 +13,9 @@ from kmipsrv.domain.ports import Keyring
 from kmipsrv.domain.settings import Settings
 from kmipsrv.engine.call import Call, Peer
 from kmipsrv.engine.engine import Engine
+from kmipsrv.engine.gating import open_gate
 from kmipsrv.engine.ports import Authenticator, CertificateOnly
-from kmipsrv.release.gate import Gate
+from kmipsrv.release.gate import GateSettings
 from kmipsrv.spec.enums import BatchErrorContinuationOption, Operation, ResultReason, ResultStatus
 from kmipsrv.spec.tags import Tag
 from kmipsrv.spec.versions import V2_0, V3_0, Version
@@ -54,12 +55,14 @@ def make_engine(
     clock: Clock,
     settings: Settings | None = None,
     authenticator: Authenticator | None = None,
+    release: GateSettings | None = None,
 ) -> Engine:
     """An engine on `folder`/objects.db."""
+    store = SQLiteStore(folder / "objects.db")
     return Engine(
-        store=SQLiteStore(folder / "objects.db"),
+        store=store,
         keyring=keyring,
-        gate=Gate(),
+        gate=open_gate(release or GateSettings(), store, keyring, os.urandom),
         settings=settings or Settings(),
         authenticator=authenticator or CertificateOnly(),
         clock=clock,

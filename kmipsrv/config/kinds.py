@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
 
 T = TypeVar("T")
@@ -135,9 +134,6 @@ HASHED: Final = Kind(
 )
 DOMAIN: Final = Kind(
     "a name of letters, digits and . _ -", lambda value, _: _matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", value)
-)
-MAPPING: Final = Kind(
-    "a mapping", lambda value, _: cast("Mapping[str, Any]", MappingProxyType(dict(_typed(value, dict))))
 )
 
 

@@ -10,8 +10,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
 from kmipsrv.config.kinds import (
     ADDRESS,
@@ -20,7 +18,6 @@ from kmipsrv.config.kinds import (
     FILE,
     FLAG,
     HASHED,
-    MAPPING,
     MODULE,
     PASSWORD,
     SEED,
@@ -220,6 +217,45 @@ class ObjectGroups:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseRule:
+    policy: str = required(TEXT)
+    """A policy of the folder `policies`: the name of its file without .json, or its id."""
+    tenant: str | None = setting(off_or(TEXT), None)
+    """Objects of this tenant. What is given here has to be met, all of it; a rule without any of it is about every object."""
+    object_group: str | None = setting(off_or(TEXT), None)
+    """Objects in this Object Group."""
+    name: str | None = setting(off_or(TEXT), None)
+    """Objects with a Name of this pattern (* and ?)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnrolledKey:
+    id: str = required(TEXT)
+    """What policies and orders call its holder: a word of your own, or `sha256:` and the hash of the key itself."""
+    key: Path = required(FILE)
+    """The public key (PEM or DER): Ed25519, or ECDSA over P-256."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    policies: Path | None = setting(off_or(FILE), None)
+    """A folder of release policies (*.json), if any, for rules and for clients that name a policy by its id."""
+    rules: tuple[ReleaseRule, ...] = sections(ReleaseRule)
+    """Which objects are under which policy, whether or not their owners have put them under one."""
+    approvers: tuple[EnrolledKey, ...] = sections(EnrolledKey)
+    """Whose approvals count."""
+    administrators: tuple[EnrolledKey, ...] = sections(EnrolledKey)
+    """Whose orders to replace or remove an object's policy are carried out."""
+    order_approvals: int = setting(count(0, 64), 0)
+    """How many approvers have to approve such an order."""
+    nonce_lifetime: int = setting(count(10, 3600), 300)
+    """Seconds from the server's nonce until evidence over it is too late."""
+    bare_nonce: bool = setting(FLAG, False)
+    """Whether evidence may cover the nonce's bare value, as foreign agents make it, instead of the digest that binds the
+    client's and the recipient's key as well."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Logging:
     level: str = setting(one_of("debug", "info", "warning", "error"), "info")
     """The least severe line written."""
@@ -235,7 +271,7 @@ class ServerInformation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """The whole file. `folder` is where it lies: relative paths in `release` start there too."""
+    """The whole file. `folder` is where it lies."""
 
     folder: Path = field(default=Path(), metadata={"hidden": True})
     listen: Address = setting(ADDRESS, Address("127.0.0.1", 5696))
@@ -270,8 +306,7 @@ class Config:
     object_groups: ObjectGroups = section(ObjectGroups)
     server_information: ServerInformation = section(ServerInformation)
     logging: Logging = section(Logging)
-    release: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), metadata={"kind": MAPPING})
-    """Release policies and their rules; kept as given, read by the release gate, which checks it."""
+    release: Release = section(Release)
 
     @property
     def database_url(self) -> str:

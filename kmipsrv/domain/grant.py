@@ -24,3 +24,4 @@ class Grant:
     owner: str
     purpose: Purpose
     policy: str  # id of the release policy that was satisfied, "" for an ungated object
+    recipient: bytes = b""  # the attested public key (SPKI) that the plaintext has to be wrapped to before it leaves

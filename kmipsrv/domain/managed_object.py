@@ -93,6 +93,11 @@ class ManagedObject:
             extractable=self.flag(Flag.EXTRACTABLE),
         )
 
+    def labels(self) -> tuple[list[str], list[str]]:
+        """See `domain.ports.Labels`."""
+        bag = self.attributes
+        return [name.name_value for name in bag.values(Tag.NAME)], bag.values(Tag.OBJECT_GROUP)
+
     def state(self, now: int) -> State:
         return effective_state(self.stored, now)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from kmipsrv.domain.attestation import Attestation, Challenge
 from kmipsrv.domain.binding import Binding
 from kmipsrv.domain.grant import Grant, Purpose
 from kmipsrv.domain.search import Expression, Scalar
@@ -136,5 +137,42 @@ class Keyring(Protocol):
 class Gate(Protocol):
     """release/gate.py: the maker of Grants."""
 
-    def authorize(self, unique_identifier: str, owner: str, policy: str, purpose: Purpose) -> Grant:
-        """Raises KmipError(PERMISSION_DENIED | ATTESTATION_REQUIRED | ATTESTATION_FAILED)."""
+    def appraisal(self, message: Attestation, work: Work) -> Appraisal:
+        """One request message before the gate."""
+
+    def own(self, binding: Binding) -> Grant:
+        """The Grant for a record that the server has sealed for itself. Raises ValueError for a managed object's."""
+
+
+Labels = Callable[[], tuple[Sequence[str], Sequence[str]]]
+"""-> (Names, Object Groups) of an object: looked at only where a rule asks for them."""
+
+
+class Appraisal(Protocol):
+    """What the gate makes of one request message, item by item. Raises KmipError and nothing else."""
+
+    operation: str  # the item's, for the records
+
+    def check(self, unique_identifier: str) -> None:
+        """Whether every Attestation credential of the message holds; `unique_identifier` is what the item is about.
+
+        Raises KmipError(PERMISSION_DENIED | ATTESTATION_FAILED)."""
+
+    def authorize(self, obj: StoredObject, purpose: Purpose, labels: Labels) -> Grant:
+        """The decision over one opening. Ownership, state and usage have been checked before.
+
+        Raises KmipError(PERMISSION_DENIED | ATTESTATION_REQUIRED | ATTESTATION_FAILED)."""
+
+    def wrap(self, grant: Grant, plaintext: bytes) -> bytes:
+        """The release of what a grant with a recipient has opened: wrapped to it and signed (docs/release-policy.md).
+
+        Raises KmipError(CRYPTOGRAPHIC_FAILURE)."""
+
+    def attach(self, value: str) -> str:
+        """A release policy that a client gives, by id or by value -> its id. Raises KmipError(INVALID_ATTRIBUTE_VALUE)."""
+
+    def rule(self, tenant: str, labels: Labels) -> str:
+        """The id of the policy that a rule of the configuration gives a new object, "" where none does."""
+
+    def challenge(self) -> Challenge | None:
+        """What the response header carries, once Attestation Required has been answered in an item."""

@@ -15,6 +15,7 @@ class Peer:
     identity: Identity
     address: str
     fingerprint: str = ""  # SHA-256 of the certificate's DER, hexadecimal: for the audit records
+    public_key: bytes = b""  # the certificate's SubjectPublicKeyInfo in DER: what evidence covers
 
 
 @dataclass(frozen=True, slots=True)

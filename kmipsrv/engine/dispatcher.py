@@ -16,6 +16,7 @@ from kmipsrv.domain.identity import Identity
 from kmipsrv.domain.ports import Gate, Keyring, Work
 from kmipsrv.domain.settings import Settings
 from kmipsrv.domain.streams import Streams
+from kmipsrv.engine import attestation
 from kmipsrv.engine.call import Call
 from kmipsrv.engine.ephemeral import ephemeral, withheld
 from kmipsrv.engine.ports import Authenticator
@@ -23,6 +24,7 @@ from kmipsrv.errors import Cause, KmipError, StoreUnavailable
 from kmipsrv.operations import _asynchronous
 from kmipsrv.operations._context import Context
 from kmipsrv.operations._registry import OPERATIONS, OperationRow, WholeAnswer
+from kmipsrv.spec.attested_release import requested_recipient
 from kmipsrv.spec.enums import AsynchronousIndicator, BatchErrorContinuationOption, Operation, ResultStatus
 from kmipsrv.spec.messages import (
     RequestBatchItem,
@@ -87,7 +89,7 @@ class Dispatcher:
             version = known
             header, items = request_parts(message, version)
             self._check_header(header, len(items), version, now)
-            context = self._context(work, call, header, version, now)
+            context = self._context(work, call, header, items, version, now)
             return self._process(context, call, header, items)
         except StoreUnavailable:
             raise
@@ -119,9 +121,11 @@ class Dispatcher:
             # "the server MAY reject the request" if the time stamp is not recent (2.1 §9.20).
             raise KmipError(Cause.INVALID_FIELD, "the Time Stamp is too far from the server's clock")
 
-    def _context(self, work: Work, call: Call, header: RequestHeader, version: Version, now: int) -> Context:
+    def _context(
+        self, work: Work, call: Call, header: RequestHeader, items: list[Item], version: Version, now: int
+    ) -> Context:
         identity, refusal = call.peer.identity, None
-        credentials = header.credentials
+        credentials, attested = attestation.split(header.credentials)
         if credentials:
             prepared = (call.prepared or {}).get(CREDENTIALS)
             try:
@@ -131,6 +135,7 @@ class Dispatcher:
             except KmipError as error:
                 refusal = error  # every batch item's answer, as TC-LOGIN-2 and -3 expect
         return Context(
+            attestation=attestation.attestation_of(call, header, items, attested, identity, version, now),
             refusal=refusal,
             identity=identity,
             version=version,
@@ -250,10 +255,12 @@ class Dispatcher:
         try:
             row, request, hidden = self._bound(ctx, fields)
             ctx.require_right(request)
+            ctx.begin(request)
             if isinstance(ctx.prepared, KmipError):
                 raise ctx.prepared
             with ctx.work.savepoint():
                 response = row.handler(ctx, request)
+                ctx.finish()
                 if isinstance(response, WholeAnswer):
                     whole = bind(ResponseBatchItem, response.fields, ctx.version)
                     whole.unique_batch_item_id = answer.unique_batch_item_id
@@ -292,8 +299,8 @@ class Dispatcher:
         ctx.operation = row.operation
         if ctx.refusal is not None:
             raise ctx.refusal
-        if any(extension.criticality_indicator for extension in item.message_extension):
-            raise KmipError(Cause.UNKNOWN_MESSAGE_EXTENSION, "Critical Message Extension not recognized")
+        if item.message_extension and requested_recipient(item.message_extension) and not ctx.recipient:
+            raise KmipError(Cause.PERMISSION_DENIED, "a release goes to clients that are Attestation Capable")
         kind, payload = item.request_payload
         if kind != STRUCTURE:
             raise KmipError(Cause.INVALID_MESSAGE, "Request Payload is not a structure")
@@ -306,7 +313,10 @@ class Dispatcher:
         return KmipError(Cause.GENERAL_FAILURE, f"internal error {correlation}")
 
     def _encode(self, ctx: Context, answers: list[ResponseBatchItem]) -> bytes:
-        more = {"server_hashed_password": ctx.identity.proof} if ctx.identity.proof else {}
+        more: dict[str, Any] = {"server_hashed_password": ctx.identity.proof} if ctx.identity.proof else {}
+        challenge = ctx.appraisal.challenge()
+        if challenge is not None:
+            more |= attestation.header_fields(challenge)
         header = response_header(ctx.version, ctx.now, len(answers), **more)
         return encode(response_message(header, answers, ctx.version))
 

@@ -16,7 +16,6 @@ from typing import Any, Final
 
 from kmipsrv.domain import ticket as tickets
 from kmipsrv.domain.binding import Binding
-from kmipsrv.domain.grant import Purpose
 from kmipsrv.domain.identity import Identity
 from kmipsrv.errors import Cause, KmipError, StoreUnavailable
 from kmipsrv.operations._context import Context
@@ -216,8 +215,7 @@ def _load(ctx: Context, identifier: str) -> Job | None:
 
 
 def _open(ctx: Context, owner: str, identifier: str, record: bytes) -> Job:
-    grant = ctx.gate.authorize(identifier, owner, "", Purpose.USE)
-    fields = json.loads(ctx.keyring.open(record, _binding(owner, identifier), grant))
+    fields = json.loads(ctx.open_record(record, _binding(owner, identifier)))
     return Job(**fields | {"entries": [Entry(**each) for each in fields["entries"]]})
 
 

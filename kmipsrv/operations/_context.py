@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from kmipsrv.crypto.rng import Seeded
 from kmipsrv.domain import ticket as tickets
+from kmipsrv.domain.attestation import Attestation
+from kmipsrv.domain.binding import Binding
 from kmipsrv.domain.creation import NewObject, combined
-from kmipsrv.domain.grant import Purpose
+from kmipsrv.domain.grant import Grant, Purpose
 from kmipsrv.domain.identity import Identity
 from kmipsrv.domain.managed_object import Flag, ManagedObject
 from kmipsrv.domain.ports import Gate, Keyring, Work
@@ -19,15 +22,16 @@ from kmipsrv.errors import Cause, KmipError
 from kmipsrv.operations import _factory_rules
 from kmipsrv.operations._factory_rules import Rules
 from kmipsrv.operations._outputs import Outputs
+from kmipsrv.spec.attested_release import releasable, released_block
 from kmipsrv.spec.attribute_bag import AttributeBag
-from kmipsrv.spec.attribute_codec import Attributes, load
+from kmipsrv.spec.attribute_codec import RELEASE_POLICY, Attributes, load
 from kmipsrv.spec.defaults import Constraint, ObjectDefaults
 from kmipsrv.spec.enums import ObjectType, Operation, ResultStatus, UniqueIdentifier
-from kmipsrv.spec.objects import decode_object
+from kmipsrv.spec.objects import AnyObject, KeyBlock, decode_object
 from kmipsrv.spec.structures import Name, Right
 from kmipsrv.spec.tags import Tag
 from kmipsrv.spec.versions import Version
-from kmipsrv.ttlv.codec import Item
+from kmipsrv.ttlv.codec import TEXT_STRING, Item
 
 Reference = str | int | UniqueIdentifier | None
 
@@ -36,7 +40,9 @@ class Context:
     """One request message at work. `operation` and `prepared` change from batch item to batch item."""
 
     __slots__ = (
+        "_bound",
         "_rules",
+        "appraisal",
         "gate",
         "generator",
         "identity",
@@ -50,6 +56,7 @@ class Context:
         "prepared",
         "process",
         "random",
+        "recipient",
         "refusal",
         "rights",
         "settings",
@@ -73,6 +80,7 @@ class Context:
         generator: Seeded,
         process: Callable[[Context, list[Item]], tuple[ResultStatus, list[Item]]],
         refusal: KmipError | None = None,
+        attestation: Attestation | None = None,
     ) -> None:
         self.identity = identity
         self.process = process  # the dispatcher: a batch item -> its status and its answer, for asynchronous requests
@@ -83,6 +91,9 @@ class Context:
         self.work = work
         self.keyring = keyring
         self.gate = gate
+        self.appraisal = gate.appraisal(attestation or Attestation(now, requester=identity.owner), work)
+        self.recipient = b"" if attestation is None else attestation.recipient  # whom released keys are wrapped to
+        self._bound: dict[str, Grant] = {}  # what this item has opened and has to wrap before it leaves
         self.settings = settings
         self.random = random
         self.streams = streams
@@ -179,6 +190,37 @@ class Context:
                 return
         raise KmipError(Cause.NOT_AUTHORISED, "the ticket does not allow this operation on this object")
 
+    # ------------------------------------------------------------------------------------------------- attestation
+
+    def begin(self, request: Any) -> None:
+        """A batch item begins. Raises KmipError when the message's Attestation credentials do not hold."""
+        self._bound.clear()
+        self.appraisal.operation = "" if self.operation is None else self.operation.text
+        named = getattr(request, "unique_identifier", None)
+        self.appraisal.check(named if isinstance(named, str) else "")
+
+    def finish(self) -> None:
+        """The item is done. Raises KmipError(PERMISSION_DENIED) when something was opened for an attested key and has not
+        been wrapped to it: nothing of that leaves."""
+        if self._bound:
+            raise KmipError(Cause.PERMISSION_DENIED, "the object leaves only wrapped to the attested key")
+
+    def released(self, obj: ManagedObject, shown: AnyObject) -> AnyObject:
+        """The object as it may leave: wrapped to the attested key where its grant says so. Raises KmipError."""
+        grant = self._bound.get(obj.unique_identifier)
+        if grant is None:
+            return shown
+        body = decode_object(shown.body) if isinstance(shown.body, bytes) else shown.body
+        block: KeyBlock | None = getattr(body, "key_block", None)
+        if block is None:
+            raise KmipError(Cause.ILLEGAL_OPERATION, f"a {shown.kind.text} cannot be wrapped to an attested key")
+        if block.key_wrapping_data is not None:
+            raise KmipError(Cause.ILLEGAL_OPERATION, "a key that goes to an attested key is not wrapped in another way")
+        encoding, plaintext = releasable(block)
+        release = self.appraisal.wrap(grant, plaintext)
+        del self._bound[obj.unique_identifier]
+        return AnyObject(shown.kind, replace(body, key_block=released_block(block, grant.recipient, release, encoding)))
+
     # ---------------------------------------------------------------------------------------------------- objects
 
     def object(self, reference: Reference, *, archived: bool = False) -> ManagedObject:
@@ -206,8 +248,14 @@ class Context:
         if stored.sealed is None:
             obj.require_alive(self.now)
             raise KmipError(Cause.KEY_VALUE_NOT_PRESENT, "the Key Value is not on this server")
-        grant = self.gate.authorize(stored.unique_identifier, stored.owner, stored.policy, purpose)
+        grant = self.appraisal.authorize(stored, purpose, obj.labels)
+        if grant.recipient:
+            self._bound[stored.unique_identifier] = grant
         return self.keyring.open(stored.sealed, obj.binding, grant)
+
+    def open_record(self, sealed: bytes, binding: Binding) -> bytes:
+        """What the server has sealed for itself and is no managed object. Raises KmipError."""
+        return self.keyring.open(sealed, binding, self.gate.own(binding))
 
     def body(self, obj: ManagedObject, purpose: Purpose) -> Any:
         """The object itself (an instance of its class in spec/objects.py), through the gate."""
@@ -216,6 +264,7 @@ class Context:
     def save(self, obj: ManagedObject) -> None:
         """Write a changed object back; the seals follow what they authenticate."""
         before = obj.binding
+        self._keep_policy(obj)
         stored = obj.mirror()
         after = obj.binding
         if stored.sealed is not None and before != after:
@@ -233,11 +282,39 @@ class Context:
         obj = new.build(unique_identifier or self.new_identifier(), self.identity.owner, self.identity.tenant, self.now)
         if self.rules.constraints:
             _factory_rules.check_constraints(self.rules, obj.attributes, obj.object_type)
+        self._set_policy(obj)
         stored = obj.mirror()
         if new.encoded is not None:
             stored.sealed = self.keyring.seal(new.encoded, obj.binding)
         self.work.insert(stored)
         return obj
+
+    def _set_policy(self, obj: ManagedObject) -> None:
+        """Put an object under the release policy that it inherits (`NewObject.policy`), that its attributes give it, or that
+        a rule has for it. Raises KmipError(PERMISSION_DENIED | INVALID_ATTRIBUTE_VALUE | INVALID_DATA_TYPE)."""
+        stored, bag = obj.stored, obj.attributes
+        found = {stored.policy} if stored.policy else set()
+        for kind, value in bag.values(RELEASE_POLICY):
+            if kind != TEXT_STRING:
+                raise KmipError(Cause.INVALID_DATA_TYPE, "Release Policy is a Text String")
+            found.add(self.appraisal.attach(value))
+        if len(found) > 1:
+            raise KmipError(Cause.PERMISSION_DENIED, "the object is under another release policy, which stays")
+        stored.policy = found.pop() if found else self.appraisal.rule(stored.tenant, obj.labels)
+        bag.set(RELEASE_POLICY, (TEXT_STRING, stored.policy) if stored.policy else None)
+
+    def _keep_policy(self, obj: ManagedObject) -> None:
+        """A release policy is set where there is none; once set, no attribute operation changes it.
+
+        Raises KmipError(ATTRIBUTE_READ_ONLY | INVALID_ATTRIBUTE_VALUE | INVALID_DATA_TYPE)."""
+        given, policy = obj.attributes.values(RELEASE_POLICY), obj.stored.policy
+        if policy:
+            if given != [(TEXT_STRING, policy)]:
+                raise KmipError(
+                    Cause.ATTRIBUTE_READ_ONLY, "a release policy is changed by an administrator's order only"
+                )
+        elif given:
+            self._set_policy(obj)
 
     # ------------------------------------------------------------------------------------------------- attributes
 

@@ -33,7 +33,7 @@ def export(ctx: Context, request: GetRequest) -> ExportResponse:
     if obj.object_type is ObjectType.TEMPLATE:
         value = template(ctx, obj, request)
     elif obj.state(ctx.now) not in DESTROYED:
-        value = exported(ctx, obj, request)
+        value = ctx.released(obj, exported(ctx, obj, request))
     attributes = SpreadAttributes()
     attributes.update(obj.all_attributes(ctx.now))
     ctx.served(obj)

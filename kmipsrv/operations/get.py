@@ -53,6 +53,7 @@ class GetResponse:
 def get(ctx: Context, request: GetRequest) -> GetResponse:
     obj = ctx.object(request.unique_identifier)
     shown = template(ctx, obj, request) if obj.object_type is ObjectType.TEMPLATE else exported(ctx, obj, request)
+    shown = ctx.released(obj, shown)
     ctx.served(obj)
     return GetResponse(object_type=shown.kind, unique_identifier=obj.unique_identifier, managed_object=shown)
 
@@ -76,7 +77,7 @@ def exported(ctx: Context, obj: ManagedObject, request: GetRequest) -> AnyObject
         raise KmipError(Cause.NOT_EXTRACTABLE, "the object is not Extractable")
     if obj.stored.cryptographic_algorithm == CryptographicAlgorithm.ONE_TIME_PAD:
         _check_pad(obj)
-    sensitive = obj.flag(Flag.SENSITIVE)
+    sensitive = obj.flag(Flag.SENSITIVE) and not ctx.recipient  # what is released to an attested key leaves wrapped
     if sensitive:
         _check_sensitive(obj, request)
     if request.key_format_type is KeyFormatType.PKCS_12:

@@ -85,6 +85,7 @@ NONCE_SIZES: dict[str, tuple[int, ...]] = {
     "az-tdx-vtpm": (64, 32),
     "nvidia": (32,),
     "cca": (64,),
+    "gcp": (32,),  # eat_nonce of a Confidential Space token: 10 to 74 bytes of text
 }
 
 

@@ -93,8 +93,12 @@ def issue(
     return Nonce(head + _mac(key, head, value, identity), value, _moment(issued), _moment(expires))
 
 
-def verify(key: bytes, nonce_id: bytes, value: bytes, *, identity: str, scope: str, now: datetime.datetime) -> Nonce:
-    """Steps 1 to 4. Raises Refused with the step's name. Single use is not checked here: `consume` what this returns."""
+def verify(
+    key: bytes, nonce_id: bytes, value: bytes, *, identity: str, scope: str | None, now: datetime.datetime
+) -> Nonce:
+    """Steps 1 to 4; 1 to 3 where `scope` is None, as long as no object is at hand. Raises Refused with the step's name.
+
+    Single use is not checked here: `consume` what this returns."""
     _check_key(key)
     if len(value) != VALUE_SIZE or len(nonce_id) < _HEAD.size + _MAC_SIZE:  # 1.
         raise Refused("form", "not a nonce of this server")
@@ -111,6 +115,8 @@ def verify(key: bytes, nonce_id: bytes, value: bytes, *, identity: str, scope: s
         raise Refused("time", "the nonce is from the future")
     if now >= nonce.expires:
         raise Refused("time", "the nonce has expired")
+    if scope is None:
+        return nonce
     wanted = _tag(key, value, scope)  # 4.
     tags = [head[i : i + _TAG_SIZE] for i in range(_HEAD.size, len(head), _TAG_SIZE)]
     if not any(hmac.compare_digest(tag, wanted) for tag in tags):

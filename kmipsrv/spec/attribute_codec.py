@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from kmipsrv.errors import Cause, KmipError
 from kmipsrv.spec import enums as e
@@ -34,6 +34,10 @@ from kmipsrv.ttlv.codec import (
 )
 
 _CUSTOM = {"x-": "x", "y-": "y"}
+RELEASE_POLICY: Final = ("kmipsrv", "Release Policy")
+"""The vendor attribute by which an object is put under a release policy: its id, or when it is given also its text."""
+_NAMED: Final[dict[str, Key]] = {"x-kmipsrv-Release-Policy": RELEASE_POLICY}  # vendor attributes that 1.x can name
+_NAMES: Final = {key: name for name, key in _NAMED.items()}
 _codecs: dict[tuple[Tag, Version], Codec] = {}
 
 
@@ -52,6 +56,8 @@ def key_of_name(name: str, version: Version) -> Key:
     row = BY_NAME.get(name)
     if row is not None and row.exists_in(version):
         return row.tag
+    if name in _NAMED:
+        return _NAMED[name]
     vendor = _CUSTOM.get(name[:2])
     if vendor is None:
         raise KmipError(Cause.INVALID_ATTRIBUTE, f"{name!r} is no attribute of KMIP {version}")
@@ -64,7 +70,7 @@ def name_of_key(key: Key, version: Version) -> str | None:
         row = ATTRIBUTES[key]
         return row.name if row.exists_in(version) else None
     vendor, name = key
-    return f"{vendor}-{name}" if vendor in ("x", "y") else None
+    return f"{vendor}-{name}" if vendor in ("x", "y") else _NAMES.get(key)
 
 
 # --------------------------------------------------------------------------------------------------- single values
@@ -143,8 +149,8 @@ def _read_vendor(kind: int, items: Any) -> tuple[Key, Any]:
             raise KmipError(Cause.MISSING_DATA, f"{tag.text} is missing in an Attribute")
         if fields[tag][0] != TEXT_STRING:
             raise KmipError(Cause.INVALID_DATA_TYPE, f"{tag.text} is not a Text String")
-    key = (fields[Tag.VENDOR_IDENTIFICATION][1], fields[Tag.ATTRIBUTE_NAME][1])
-    return key, fields.get(Tag.ATTRIBUTE_VALUE)
+    vendor, name = fields[Tag.VENDOR_IDENTIFICATION][1], fields[Tag.ATTRIBUTE_NAME][1]
+    return _NAMED.get(f"{vendor}-{name}", (vendor, name)), fields.get(Tag.ATTRIBUTE_VALUE)
 
 
 def _write_2x(key: Key, value: Any, version: Version) -> Item | None:
@@ -360,18 +366,22 @@ def dump(bag: AttributeBag) -> bytes:
     """The canonical encoding: what 2.1 would write, whatever a version knows of it; an Attribute Index stands before an
     instance whose index is not the next one."""
     items: list[Item] = []
-    expected: dict[Key, int] = {}
-    for key, index, value in bag.items():
-        if index != expected.get(key, 0):
-            items.append((Tag.ATTRIBUTE_INDEX, INTEGER, index))
-        expected[key] = index + 1
-        if isinstance(key, Tag):
-            items.append((key, *_codec(ATTRIBUTES[key], _STORED).write(value)))
-        else:
-            item = _write_2x(key, value, _STORED)
-            assert item is not None
-            items.append(item)
+    for key in bag:
+        expected = 0
+        for index, value in bag.instances(key):
+            if index != expected:
+                items.append((Tag.ATTRIBUTE_INDEX, INTEGER, index))
+            expected = index + 1
+            items.append(_stored_item(key, value))
     return encode_all(items)
+
+
+def _stored_item(key: Key, value: Any) -> Item:
+    if isinstance(key, Tag):
+        return key, *_codec(ATTRIBUTES[key], _STORED).write(value)
+    item = _write_2x(key, value, _STORED)
+    assert item is not None
+    return item
 
 
 def load(data: bytes) -> AttributeBag:

@@ -41,7 +41,7 @@ class RequestHeader:
     asynchronous: Annotated[Boolean | None, wire(Tag.ASYNCHRONOUS_INDICATOR, until=V1_4)] = None
     asynchronous_indicator: Annotated[e.AsynchronousIndicator | None, since(V2_0)] = None
     attestation_capable_indicator: Annotated[Boolean | None, since(V1_2)] = None
-    attestation_type: Annotated[list[e.AttestationType], since(V1_2)] = field(default_factory=list)
+    attestation_type: Annotated[list[AnyEnumeration], since(V1_2)] = field(default_factory=list)  # and extensions
     authentication: Annotated[list[Authentication], since(Version.V1_0)] = field(default_factory=list)
     batch_error_continuation_option: e.BatchErrorContinuationOption | None = None
     batch_order_option: Annotated[Boolean | None, until(V2_1, late=True)] = None

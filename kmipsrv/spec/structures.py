@@ -9,6 +9,7 @@ from kmipsrv.spec import enums as e
 from kmipsrv.spec.schema import structure
 from kmipsrv.spec.tags import Tag
 from kmipsrv.spec.types import (
+    AnyEnumeration,
     AnyItem,
     Boolean,
     ByteString,
@@ -290,7 +291,7 @@ class CredentialValue:
     machine_identifier: Annotated[TextString | None, since(V1_1)] = None
     media_identifier: Annotated[TextString | None, since(V1_1)] = None
     nonce: Annotated[Nonce | None, since(V1_2)] = None
-    attestation_type: Annotated[e.AttestationType | None, since(V1_2)] = None
+    attestation_type: Annotated[AnyEnumeration | None, since(V1_2)] = None  # of the standard or an extension
     attestation_measurement: Annotated[ByteString | None, since(V1_2)] = None
     attestation_assertion: Annotated[ByteString | None, since(V1_2)] = None
     ticket: Annotated[Ticket | None, since(V2_0)] = None

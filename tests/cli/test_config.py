@@ -10,7 +10,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kmipsrv.config import Address, ClientAuthority, Config, Limits, Token, address, load, read
+from kmipsrv.config import Address, ClientAuthority, Config, Limits, ReleaseRule, Token, address, load, read
 from kmipsrv.errors import ConfigError
 
 HASH = "scrypt$32768$8$1$c2FsdHNhbHRzYWx0c2FsdA==$aGFzaA=="
@@ -52,7 +52,7 @@ def test_values_and_relative_paths_are_read() -> None:
                 {"domain": "hypervisors", "names": ["CN=b", "CN=c"], "owner": "bob"},
             ],
             "users": [{"username": "Fred", "password": HASH}],
-            "release": {"policies": "release", "rules": []},
+            "release": {"policies": "release", "rules": [{"policy": "tpm", "name": "vm-*"}]},
         },
         FOLDER,
     )
@@ -67,7 +67,8 @@ def test_values_and_relative_paths_are_read() -> None:
     assert (config.limits.read_timeout, config.limits.connections) == (5.0, 7)
     assert config.time_stamp_skew == 300
     assert [rule.names for rule in config.identities] == [("CN=a",), ("CN=b", "CN=c")]
-    assert config.release["policies"] == "release"
+    assert config.release.policies == FOLDER / "release"
+    assert config.release.rules == (ReleaseRule(policy="tpm", name="vm-*"),)
 
 
 def test_a_bare_module_name_is_left_for_the_loader() -> None:
@@ -82,8 +83,8 @@ def test_a_configuration_cannot_be_changed() -> None:
     config = read({}, FOLDER)
     with pytest.raises(FrozenInstanceError):
         config.limits.connections = 1  # type: ignore[misc]
-    with pytest.raises(TypeError):
-        config.release["rules"] = []  # type: ignore[index]
+    with pytest.raises(FrozenInstanceError):
+        config.release.rules = ()  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
@@ -123,6 +124,7 @@ def test_a_configuration_cannot_be_changed() -> None:
         ({"users": [{"username": "a", "password": HASH}] * 2}, "users: username 'a' is there twice"),
         ({"devices": [{"password": HASH}]}, "devices[0]: matches every device; give at least one identifier"),
         ({"release": []}, "release: [] is not accepted; use a mapping"),
+        ({"release": {"rules": [{"name": "a"}]}}, "release.rules[0].policy: is missing"),
         ({1: 2}, "1: there is no such setting; accepted: listen,"),
         ([], "the file: [] is not accepted; use a mapping of listen,"),
     ],
