@@ -65,10 +65,20 @@ class Streams:
         self._count: Counter[Owner] = Counter()
         self._held: Counter[Owner] = Counter()
         self._total = 0
+        self._group: list[bytes] = []  # kept since `begin`
         self._lock = Lock()
 
     def __len__(self) -> int:
         return len(self._streams)
+
+    def begin(self) -> None:
+        """A group of requests begins, which `undo` can follow."""
+        self._group.clear()
+
+    def undo(self) -> None:
+        """The group is undone as a whole: the streams that it went on with are over."""
+        for correlation in self._group:
+            self.end(correlation)
 
     def keep(self, stream: Stream, now: int) -> bytes:
         """Keep a stream until its next part. -> its Correlation Value, made at the first call.
@@ -85,6 +95,7 @@ class Streams:
             stream.correlation = stream.correlation or self._random(_CORRELATION_BYTES)
             stream.expires = now + self._lifetime
             self._streams[stream.correlation] = stream
+            self._group.append(stream.correlation)
             self._count[owner] += 1
             self._held[owner] += stream.held
             self._total += stream.held

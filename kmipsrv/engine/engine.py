@@ -16,7 +16,7 @@ from kmipsrv.domain.settings import Settings
 from kmipsrv.engine.call import Call
 from kmipsrv.engine.dispatcher import CREDENTIALS, Dispatcher, failure
 from kmipsrv.engine.ports import Authenticator
-from kmipsrv.errors import KmipError, TTLVError
+from kmipsrv.errors import KmipError, StoreConflict, TTLVError
 from kmipsrv.operations._registry import OPERATIONS, load_all
 from kmipsrv.spec.messages import request_parts, supported, version_of
 from kmipsrv.spec.schema import bind
@@ -26,6 +26,7 @@ from kmipsrv.ttlv.codec import decode
 
 logger = logging.getLogger(__name__)
 
+_ATTEMPTS = 4  # at a group that other processes overtake; each time one of them has got on
 _CREDENTIAL = b"\x42\x00\x23\x01"  # the head of a Credential structure
 
 
@@ -56,8 +57,20 @@ class Engine:
         self._slow = re.compile(b"\x42\x00\x5c\x05\x00\x00\x00\x04\x00\x00\x00[" + slow + b"]") if slow else None
 
     def answer(self, calls: Sequence[Call]) -> list[bytes | None]:
-        """One answer per call. Raises what the store raises when the group cannot be committed."""
+        """One answer per call. Raises what the store raises when the group cannot be committed.
+
+        Where another process wrote first, nothing of the group has been kept and nothing has been said: it begins again."""
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return self._attempt(calls)
+            except StoreConflict:
+                logger.info("another process wrote first: %d requests begin again", len(calls))
+                self.dispatcher.streams.undo()
+        return self._attempt(calls)
+
+    def _attempt(self, calls: Sequence[Call]) -> list[bytes | None]:
         now = int(self.clock())
+        self.dispatcher.streams.begin()
         with self.store.work() as work:
             self.dispatcher.catch_up(work, now)
             return [self._answer(work, call, now) for call in calls]
