@@ -25,8 +25,8 @@ from kmipsrv.errors import KmipError
 from kmipsrv.operations.get import GetRequest
 from kmipsrv.release.recipient import Context, PrivateKey, RsaDecrypt, open_release, report_data
 from kmipsrv.release.statements import PublicKey
-from kmipsrv.spec.attested_release import opened_block, recipient_extension
-from kmipsrv.spec.enums import AttestationType, CredentialType, Operation
+from kmipsrv.spec.attested_release import ASSERTIONS, EVIDENCE_TYPES, opened_block, recipient_extension
+from kmipsrv.spec.enums import CredentialType, Operation
 from kmipsrv.spec.objects import AnyObject, KeyBlock
 from kmipsrv.spec.structures import Credential, CredentialValue, Nonce
 from kmipsrv.ttlv.codec import BYTE_STRING
@@ -34,18 +34,19 @@ from kmipsrv.ttlv.codec import BYTE_STRING
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What an attester brings: a measurement of its own (raw evidence), or a third party's assertion (a token)."""
+    """What an attester brings: a measurement of its own, or a third party's assertion (a token).
 
-    type: AttestationType
-    measurement: bytes | None = None
-    assertion: bytes | None = None
+    `type` is the verifier's name for it (`kmipsrv attest verify TYPE`), which says which of the two it is."""
+
+    type: str
+    content: bytes
 
 
 class Attester(Protocol):
     """A machine that can prove what it runs."""
 
     @property
-    def types(self) -> Sequence[AttestationType]:
+    def types(self) -> Sequence[str]:
         """The types of evidence it can make."""
 
     def evidence(self, nonce: bytes, report_data: bytes) -> Evidence:
@@ -74,41 +75,42 @@ def get_attested(
 ) -> AnyObject:
     """Get a gated object, attesting when the server asks for it.
 
-    `certificate` is the client's own (PEM), which the evidence covers. With a `recipient` the key comes as a release to it, or
-    not at all; without one, as the policy allows it in clear. Raises OperationFailed, ProtocolFailure, NotReleased, and
-    what the attester raises.
+    `certificate` is the client's own (PEM), whose key the evidence covers. With a `recipient` the key comes as a release to it,
+    or not at all; without one in clear, where the policy allows that. Raises OperationFailed, ProtocolFailure, NotReleased for
+    an answer that is not what was asked for, and what the attester raises.
     """
-    request = GetRequest(unique_identifier=unique_identifier)
-    extensions = [recipient_extension(recipient.spki)] if recipient else []
-
-    def message(*credentials: Credential) -> bytes:
-        return client.message(
-            Operation.GET,
-            request,
-            capable=True,
-            types=attester.types,
-            credentials=credentials,
-            extensions=extensions,
-        )
-
-    sent, nonce = message(), b""
+    spki = recipient.spki if recipient is not None else b""
+    sent, nonce = _request(client, unique_identifier, attester, spki), b""
     try:
         answer = client.send(sent, Operation.GET)
     except AttestationRequired as required:
-        nonce = required.nonce.nonce_id
-        value = required.nonce.nonce_value
-        covered = report_data(value, recipient.spki if recipient else b"", public_key_of(certificate))
-        sent = message(attestation_credential(required.nonce, attester.evidence(value, covered)))
+        nonce, value = required.nonce.nonce_id, required.nonce.nonce_value
+        covered = report_data(value, spki, public_key_of(certificate))
+        credential = attestation_credential(required.nonce, attester.evidence(value, covered))
+        sent = _request(client, unique_identifier, attester, spki, credential)
         answer = client.send(sent, Operation.GET)
     found: AnyObject = answer.payload.managed_object
     if recipient is None:
         return found
-    context = Context(hashlib.sha256(sent).digest(), "", nonce, unique_identifier, recipient.spki)
-    return open_object(found, context, recipient)
+    return open_object(found, Context(hashlib.sha256(sent).digest(), "", nonce, unique_identifier, spki), recipient)
+
+
+def _request(
+    client: Client, unique_identifier: str, attester: Attester, spki: bytes, *credentials: Credential
+) -> bytes:
+    return client.message(
+        Operation.GET,
+        GetRequest(unique_identifier=unique_identifier),
+        capable=True,
+        types=[EVIDENCE_TYPES[name] for name in attester.types],
+        credentials=credentials,
+        extensions=[recipient_extension(spki)] if spki else [],
+    )
 
 
 def open_object(found: AnyObject, context: Context, recipient: Recipient) -> AnyObject:
-    """The released object in clear. Raises NotReleased, ProtocolFailure where it is no release."""
+    """The released object in clear; `context` is what was asked with. Raises NotReleased, ProtocolFailure where it is no
+    release."""
     block: KeyBlock | None = getattr(found.body, "key_block", None)
     if block is None or block.key_value is None or block.key_value[0] != BYTE_STRING:
         raise ProtocolFailure("the key that was asked for did not come as a release")
@@ -121,11 +123,12 @@ def open_object(found: AnyObject, context: Context, recipient: Recipient) -> Any
 
 def attestation_credential(nonce: Nonce, evidence: Evidence) -> Credential:
     """The Credential of type Attestation (2.1 §9.11 Table 413)."""
+    asserted = evidence.type in ASSERTIONS
     value = CredentialValue(
         nonce=nonce,
-        attestation_type=evidence.type,
-        attestation_measurement=evidence.measurement,
-        attestation_assertion=evidence.assertion,
+        attestation_type=EVIDENCE_TYPES[evidence.type],
+        attestation_measurement=None if asserted else evidence.content,
+        attestation_assertion=evidence.content if asserted else None,
     )
     return Credential(credential_type=CredentialType.ATTESTATION, credential_value=value)
 

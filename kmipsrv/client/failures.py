@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kmipsrv.spec.enums import AttestationType, Operation, ResultReason, ResultStatus
+from kmipsrv.spec.enums import Operation, ResultReason, ResultStatus
 from kmipsrv.spec.structures import Nonce
 
 
@@ -25,11 +25,10 @@ class OperationFailed(Exception):
 
 
 class AttestationRequired(OperationFailed):
-    """The object is gated: `nonce` is the server's challenge, `types` the evidence that its policy could accept."""
+    """The object is gated: `nonce` is the server's challenge, `types` what its policy could accept: types of evidence by
+    the names that `kmipsrv attest verify` has for them, or KMIP's name for what no verifier here reads."""
 
-    def __init__(
-        self, operation: Operation, message: str | None, nonce: Nonce, types: tuple[AttestationType, ...]
-    ) -> None:
+    def __init__(self, operation: Operation, message: str | None, nonce: Nonce, types: tuple[str, ...]) -> None:
         super().__init__(operation, ResultStatus.OPERATION_FAILED, ResultReason.ATTESTATION_REQUIRED, message)
         self.nonce = nonce
         self.types = types

@@ -12,6 +12,7 @@ from typing import Any
 from kmipsrv.client.failures import AttestationRequired, OperationFailed, ProtocolFailure
 from kmipsrv.errors import KmipError
 from kmipsrv.operations._registry import load_all
+from kmipsrv.spec.attested_release import EVIDENCE_TYPES
 from kmipsrv.spec.enums import AttestationType, Operation, ResultReason, ResultStatus
 from kmipsrv.spec.messages import (
     RequestBatchItem,
@@ -28,6 +29,7 @@ from kmipsrv.spec.versions import Version
 from kmipsrv.ttlv.codec import STRUCTURE, decode, encode
 
 OPERATIONS = load_all()
+_NAMES = {code: name for name, code in EVIDENCE_TYPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ def request_message(
 ) -> bytes:
     """A Request Message with one batch item.
 
-    `capable` says that the client can attest, `types` how; `credentials` go into the header's Authentication."""
+    `capable` says that the client can attest, `types` how (Attestation Type); `credentials` go into the
+    header's Authentication."""
     header = RequestHeader(
         protocol_version=protocol_version(version),
         attestation_capable_indicator=capable or None,
@@ -88,5 +91,6 @@ def read_response(data: bytes, version: Version, operation: Operation) -> Answer
 def _refusal(header: ResponseHeader, item: ResponseBatchItem, operation: Operation) -> OperationFailed:
     reason, message = item.result_reason, item.result_message
     if reason is ResultReason.ATTESTATION_REQUIRED and header.nonce is not None:
-        return AttestationRequired(operation, message, header.nonce, tuple(header.attestation_type))
+        types = tuple(_NAMES.get(code, code.text) for code in header.attestation_type)
+        return AttestationRequired(operation, message, header.nonce, types)
     return OperationFailed(operation, item.result_status, reason, message)

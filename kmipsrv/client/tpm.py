@@ -20,7 +20,6 @@ from typing import Final
 
 from kmipsrv.client.attestation import Evidence
 from kmipsrv.release.verifiers.tpm import BANKS
-from kmipsrv.spec.enums import AttestationType
 
 TIMEOUT: Final = 60.0  # seconds for one tool; a hardware TPM may take its time
 _SIZES: Final = dict(BANKS.values())
@@ -85,14 +84,14 @@ class Tpm:
 class TpmAttester:
     """`Attester` by a TPM: a quote over the selected PCRs, with the report data as its extraData."""
 
-    types = (AttestationType.TPM_QUOTE,)
+    types = ("tpm",)
 
     def __init__(self, tpm: Tpm, key: str, selection: Selection) -> None:
         self._tpm, self._key, self._selection = tpm, key, selection
 
     def evidence(self, nonce: bytes, report_data: bytes) -> Evidence:
         """The nonce is inside the report data, which alone a quote has room for. Raises TpmFailure."""
-        return Evidence(AttestationType.TPM_QUOTE, measurement=self._tpm.quote(self._key, self._selection, report_data))
+        return Evidence("tpm", self._tpm.quote(self._key, self._selection, report_data))
 
 
 def _by_bank(selection: Selection, values: bytes) -> dict[str, dict[str, str]]:

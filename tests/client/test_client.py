@@ -98,13 +98,13 @@ def failed(header: ResponseHeader) -> bytes:
 
 def test_a_challenge_carries_its_nonce_and_types() -> None:
     nonce = Nonce(nonce_id=b"id", nonce_value=bytes(32))
-    types = [AttestationType.TPM_QUOTE, AttestationType.AMD_SEV_SNP_REPORT]
+    codes = [AttestationType.TPM_QUOTE, AttestationType.AMD_SEV_SNP_REPORT, AttestationType.SAML_ASSERTION]
     header = ResponseHeader(
-        protocol_version=protocol_version(V2_1), time_stamp=0, nonce=nonce, attestation_type=types, batch_count=1
+        protocol_version=protocol_version(V2_1), time_stamp=0, nonce=nonce, attestation_type=codes, batch_count=1
     )
     with pytest.raises(AttestationRequired) as refusal:
         read_response(failed(header), V2_1, Operation.GET)
-    assert (refusal.value.nonce, refusal.value.types) == (nonce, tuple(types))
+    assert (refusal.value.nonce, refusal.value.types) == (nonce, ("tpm", "snp", "SAML Assertion"))
 
 
 def test_without_a_nonce_it_is_a_refusal_like_others() -> None:

@@ -72,8 +72,7 @@ def test_a_release_opens_inside_the_tpm_and_nowhere_else(tpm: SoftwareTpm) -> No
     nonce, spki, server = os.urandom(32), tpm.public_key(RECIPIENT_KEY), tokens.ed_key()
     covered = report_data(nonce, spki, b"")
     evidence = TpmAttester(tpm, ATTESTATION_KEY, PCRS).evidence(nonce, covered)
-    assert evidence.measurement is not None
-    verify("tpm", evidence.measurement, endorsements(tpm), datetime.now(UTC), covered)
+    verify(evidence.type, evidence.content, endorsements(tpm), datetime.now(UTC), covered)
     context = Context(bytes(32), "sha256:" + "00" * 32, b"nonce id", "u-1", spki)
     key = os.urandom(32)
     released = release(key, context, server, os.urandom)
