@@ -1,7 +1,7 @@
 """`kmipsrv attest import`, `list` and `remove`: the endorsements and trust anchors that the release gate goes by.
 
 They lie in the state directory, in one folder for each type of evidence (`release/endorsement_store.py`); a server reads
-what is new there without a restart.
+them at its start and on SIGHUP.
 """
 
 from __future__ import annotations
