@@ -119,7 +119,7 @@ def _capabilities(ctx: Context, response: QueryResponse, groups: set[str]) -> No
             attestation_capability=bool(ctx.settings.attestation_types),
             batch_undo_capability=True,
             batch_continue_capability=True,
-            unwrap_mode=e.UnwrapMode.NOT_PROCESSED,  # what is registered wrapped stays wrapped
+            unwrap_mode=e.UnwrapMode.PROCESSED,  # what is registered wrapped is unwrapped when it is used
             destroy_action=e.DestroyAction.KEY_MATERIAL_DELETED,
             shredding_algorithm=e.ShreddingAlgorithm.UNSUPPORTED,
             rng_mode=e.RNGMode.SHARED_INSTANTIATION,
