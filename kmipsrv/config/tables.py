@@ -267,6 +267,10 @@ class Logging:
 class ServerInformation:
     vendor_identification: str = setting(TEXT, "kmipsrv")
     """What Query answers as Vendor Identification, and the vendor of this server's own attributes."""
+    pkcs11_manufacturer: str = setting(TEXT, "kmipsrv")
+    """What the PKCS#11 operation's C_GetInfo says of the manufacturer; 32 bytes at most are shown."""
+    pkcs11_description: str = setting(TEXT, "kmipsrv")
+    """What it says of the library."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,8 @@ class Settings:
     maximum_asynchronous: int = 1000  # requests of one owner that wait to be polled
     allow_legacy_algorithms: bool = False
     interop: bool = False
+    pkcs_11_manufacturer: str = "kmipsrv"  # what C_GetInfo says
+    pkcs_11_description: str = "kmipsrv"
     https: bool = False  # whether the HTTPS door is open: the profiles that need it
     attestation_types: tuple[AttestationType, ...] = ()  # what the release gate can verify, in KMIP's terms
     default_object_group: str = ""  # what an object that names no Object Group belongs to

@@ -200,10 +200,14 @@ class Dispatcher:
         if now < self._next_look:
             return
         self._next_look = now + _asynchronous.PAUSE
-        nobody = Identity(domain="", name="", owner="")
-        ctx = Context(
-            identity=nobody,
-            version=NEWEST,
+        ctx = self.context(work, Identity(domain="", name="", owner=""), NEWEST, now)
+        _asynchronous.run_waiting(ctx, self._deferred)
+
+    def context(self, work: Work, identity: Identity, version: Version, now: int) -> Context:
+        """What is done without a request message: postponed requests, messages to endpoints."""
+        return Context(
+            identity=identity,
+            version=version,
             now=now,
             work=work,
             keyring=self.keyring,
@@ -214,7 +218,6 @@ class Dispatcher:
             generator=self.generator,
             process=self._deferred,
         )
-        _asynchronous.run_waiting(ctx, self._deferred)
 
     # ------------------------------------------------------------------------------------------------------- batch
 

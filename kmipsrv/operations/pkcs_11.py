@@ -30,7 +30,7 @@ INTERFACE: Final = "PKCS 11"  # the default one's name there
 
 OK, ARGUMENTS_BAD, NOT_SUPPORTED, NOT_INITIALIZED, ALREADY_INITIALIZED = 0x00, 0x07, 0x54, 0x190, 0x191  # CK_RV
 
-CRYPTOKI: Final = (3, 0)
+CRYPTOKI: Final = (2, 40)
 LIBRARY: Final = (1, 0)
 
 
@@ -78,7 +78,8 @@ def pkcs_11(ctx: Context, request: Pkcs11Request) -> Pkcs11Response:
     elif function == C_FINALIZE:
         ctx.work.remove(RECORD, key)
     else:
-        answer.pkcs_11_output_parameters = information(ctx.settings.vendor_identification)
+        settings = ctx.settings
+        answer.pkcs_11_output_parameters = information(settings.pkcs_11_manufacturer, settings.pkcs_11_description)
     return answer
 
 
@@ -94,9 +95,9 @@ def _initialize(ctx: Context, parameters: bytes | None, known: bool) -> tuple[in
     return OK, session
 
 
-def information(manufacturer: str) -> bytes:
+def information(manufacturer: str, description: str) -> bytes:
     """CK_INFO: cryptokiVersion, manufacturerID, flags, libraryDescription, libraryVersion; texts padded with blanks."""
-    return b"".join((bytes(CRYPTOKI), _padded(manufacturer), bytes(8), _padded("kmipsrv"), bytes(LIBRARY)))
+    return b"".join((bytes(CRYPTOKI), _padded(manufacturer), bytes(8), _padded(description), bytes(LIBRARY)))
 
 
 def _padded(text: str) -> bytes:
