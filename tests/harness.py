@@ -115,6 +115,8 @@ class Client:
     version: Version = Version.V1_4
     identity: Identity = ALICE
     header: list[Item] = field(default_factory=list)
+    public_key: bytes = b"the client's SubjectPublicKeyInfo"  # of its certificate
+    extensions: list[Item] = field(default_factory=list)  # Message Extensions of every batch item
 
     def at(self, version: Version) -> Client:
         return replace(self, version=version)
@@ -141,12 +143,13 @@ class Client:
             if len(items) > 1 and self.version < V3_0:
                 content.append((Tag.UNIQUE_BATCH_ITEM_ID, BYTE_STRING, number.to_bytes(4, "big")))
             content.append((Tag.REQUEST_PAYLOAD, STRUCTURE, payload))
+            content += self.extensions
             batch.append((Tag.BATCH_ITEM, STRUCTURE, content))
         return encode((Tag.REQUEST_MESSAGE, STRUCTURE, [(Tag.REQUEST_HEADER, STRUCTURE, fields), *batch]))
 
     def raw(self, frame: bytes) -> bytes | None:
         """What the engine answers to these bytes."""
-        call = Call(frame, Peer(self.identity, "127.0.0.1"))
+        call = Call(frame, Peer(self.identity, "127.0.0.1", public_key=self.public_key))
         work = self.engine.prepare(call)
         if work is not None:
             call = replace(call, prepared=work())

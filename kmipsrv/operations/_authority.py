@@ -15,13 +15,11 @@ from typing import Any
 
 from kmipsrv.crypto import certify, formats, keygen
 from kmipsrv.crypto.certify import Authority, Request
-from kmipsrv.domain.grant import Purpose
-from kmipsrv.domain.managed_object import Flag, ManagedObject
-from kmipsrv.domain.ports import StoredObject
+from kmipsrv.domain.binding import Binding
 from kmipsrv.errors import Cause, KmipError
 from kmipsrv.operations._context import Context
 from kmipsrv.spec.attribute_bag import AttributeBag
-from kmipsrv.spec.enums import CryptographicAlgorithm, KeyFormatType, ObjectType
+from kmipsrv.spec.enums import CryptographicAlgorithm, KeyFormatType
 from kmipsrv.spec.tags import Tag
 from kmipsrv.ttlv.codec import BYTE_STRING, decode_all, encode_all
 
@@ -69,26 +67,16 @@ def moment(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _object(ctx: Context, sealed: bytes | None = None) -> ManagedObject:
-    """The record in the form that seals and the gate know; its owner is no client."""
-    return ManagedObject(
-        StoredObject(
-            unique_identifier=f"{RECORD} {ctx.identity.domain}",
-            object_type=ObjectType.PRIVATE_KEY,
-            owner=RECORD,
-            tenant="",
-            attributes=b"",
-            sealed=sealed,
-            flags=Flag.SENSITIVE,
-        )
-    )
+def _binding(ctx: Context) -> Binding:
+    """What the record's seal is bound to: object type 0, so that no client's object can be taken for it."""
+    return Binding(f"{RECORD} {ctx.identity.domain}", 0, "", RECORD, sensitive=True)
 
 
 def _read(ctx: Context) -> Authority | None:
     record = ctx.work.read(RECORD, ctx.identity.domain)
     if record is None:
         return None
-    plaintext = ctx.open(_object(ctx, record), Purpose.USE)
+    plaintext = ctx.open_record(record, _binding(ctx))
     kept: dict[int, Any] = {tag: value for tag, _, value in decode_all(plaintext)}
     return Authority(
         kept[Tag.CERTIFICATE_VALUE], formats.load_private(KeyFormatType.PKCS_8, kept[Tag.KEY_MATERIAL], check=False)
@@ -112,7 +100,7 @@ def _make(ctx: Context) -> Authority:
             (Tag.KEY_MATERIAL, BYTE_STRING, formats.dump_private(key, KeyFormatType.PKCS_8)),
         ]
     )
-    ctx.work.write(RECORD, domain, ctx.keyring.seal(plaintext, _object(ctx).binding))
+    ctx.work.write(RECORD, domain, ctx.keyring.seal(plaintext, _binding(ctx)))
     return Authority(certificate, key)
 
 
