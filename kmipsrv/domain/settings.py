@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kmipsrv.domain.notices import Endpoint
 from kmipsrv.spec.enums import AttestationType, ProtectionStorageMask
 
 
@@ -30,6 +31,8 @@ class Settings:
     maximum_stream_bytes: int = 16 * 1024 * 1024  # that those of one client collect, where an algorithm needs it all
     maximum_output_bytes: int = 32 * 1024 * 1024  # of Data that the items of one batch put out
     maximum_asynchronous: int = 1000  # requests of one owner that wait to be polled
+    endpoints: tuple[Endpoint, ...] = ()  # who hears of changed and new objects (Notify, Put)
+    notice_time: int = 86400  # the longest that a notice waits for its endpoint
     allow_legacy_algorithms: bool = False
     interop: bool = False
     pkcs_11_manufacturer: str = "kmipsrv"  # what C_GetInfo says

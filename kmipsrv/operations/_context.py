@@ -15,6 +15,7 @@ from kmipsrv.domain.creation import NewObject, combined
 from kmipsrv.domain.grant import Grant, Purpose
 from kmipsrv.domain.identity import Identity
 from kmipsrv.domain.managed_object import Flag, ManagedObject
+from kmipsrv.domain.notices import Outbox
 from kmipsrv.domain.ports import Gate, Keyring, Work
 from kmipsrv.domain.settings import Settings
 from kmipsrv.domain.streams import Stream, Streams
@@ -265,11 +266,14 @@ class Context:
         """Write a changed object back; the seals follow what they authenticate."""
         before = obj.binding
         self._keep_policy(obj)
+        was = replace(obj.stored) if self.settings.endpoints else None
         stored = obj.mirror()
         after = obj.binding
         if stored.sealed is not None and before != after:
             stored.sealed = self.keyring.reseal(stored.sealed, before, after)
         self.work.update(stored, index=True)
+        if was is not None:
+            self.outbox.changed(was, obj)
 
     def served(self, obj: ManagedObject) -> None:
         """The object goes to a client: it is not Fresh any longer (2.1 §4.24). Costs nothing the second time."""
@@ -287,7 +291,15 @@ class Context:
         if new.encoded is not None:
             stored.sealed = self.keyring.seal(new.encoded, obj.binding)
         self.work.insert(stored)
+        if self.settings.endpoints:
+            self.outbox.made(obj)
         return obj
+
+    @property
+    def outbox(self) -> Outbox:
+        """What endpoints are to hear of this transaction."""
+        settings = self.settings
+        return Outbox(settings.endpoints, settings.notice_time, self.work, self.now, self.random)
 
     def _set_policy(self, obj: ManagedObject) -> None:
         """Put an object under the release policy that it inherits (`NewObject.policy`), that its attributes give it, or that

@@ -40,7 +40,10 @@ class WholeAnswer:
     fields: list[Item]
 
 
-OPERATIONS: dict[Operation, OperationRow] = {}
+OPERATIONS: dict[Operation, OperationRow] = {}  # what clients ask of the server
+
+TO_CLIENT: dict[Operation, OperationRow] = {}
+"""What the server asks of clients (2.1 §6.2). A client that sends one of these is answered Operation Not Supported."""
 
 
 def operation(
@@ -76,6 +79,18 @@ def operation(
     return register
 
 
+def to_client(code: Operation, *, when: Callable[..., bool]) -> Callable[[H], H]:
+    """Register `compose(ctx, notice) -> request payload` of an operation that the server sends and whose answer has "no
+    payload"; `when(settings)` says whether there is anybody to send it to."""
+
+    def register(compose: H) -> H:
+        request = typing.get_type_hints(compose)["return"]
+        TO_CLIENT[code] = OperationRow(code, compose, request, None, V1_0, None, None, when)
+        return compose
+
+    return register
+
+
 def load_all() -> dict[Operation, OperationRow]:
     """Import every module of the package, so that the registry is complete."""
     package = importlib.import_module("kmipsrv.operations")
@@ -86,6 +101,6 @@ def load_all() -> dict[Operation, OperationRow]:
 
 
 def offered(version: Version, settings: Any) -> list[OperationRow]:
-    """The operations that `version` has and the configuration switches on, in the order of their codes."""
-    rows = [row for row in OPERATIONS.values() if row.exists_in(version)]
+    """The operations that `version` has and the configuration switches on, both ways, in the order of their codes."""
+    rows = [row for row in (*OPERATIONS.values(), *TO_CLIENT.values()) if row.exists_in(version)]
     return sorted((r for r in rows if r.advertised is None or r.advertised(settings)), key=lambda r: r.operation)
