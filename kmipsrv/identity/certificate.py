@@ -165,6 +165,15 @@ class Identities:
         )
 
 
+def public_key(certificate: bytes) -> bytes:
+    """The SubjectPublicKeyInfo of a DER certificate, in DER: what a client's evidence covers. Raises CertificateRefused."""
+    try:
+        key = x509.load_der_x509_certificate(certificate).public_key()
+        return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except _UNREADABLE as error:
+        raise CertificateRefused(f"the certificate's key cannot be read: {error}") from error
+
+
 def _load(domain: TrustDomain) -> list[x509.Certificate]:
     try:
         anchors = x509.load_pem_x509_certificates(domain.pem)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import ClassVar, Final, cast
 
 from kmipsrv.engine.call import Call, Peer
-from kmipsrv.identity.certificate import CertificateRefused
+from kmipsrv.identity.certificate import CertificateRefused, public_key
 from kmipsrv.server.engine_thread import EngineThread
 from kmipsrv.server.limits import LimitReached, Limits, Place
 from kmipsrv.server.tls import Trust, certificates
@@ -171,5 +171,7 @@ class Connection(asyncio.Protocol):
         trust = self.edge.trust
         certificate, chain = certificates(cast(ssl.SSLObject, self.transport.get_extra_info("ssl_object")))
         identity = trust.identities.identify(certificate, chain)
-        self._peer = Peer(identity, self.address, hashlib.sha256(certificate).hexdigest())
+        self._peer = Peer(
+            identity, self.address, hashlib.sha256(certificate).hexdigest(), public_key=public_key(certificate)
+        )
         self._trust = trust

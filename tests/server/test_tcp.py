@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import uvloop
 
+from kmipsrv.client.attestation import public_key_of
 from kmipsrv.engine.call import Call
 from kmipsrv.server.limits import Limits
 from kmipsrv.server.tcp import KmipConnection
@@ -35,6 +36,7 @@ def test_a_request_is_answered(
             assert exchange(client, frame) == response(frame)
     peer = seen[0].peer
     assert (peer.identity.owner, peer.address, len(peer.fingerprint)) == ("default:CN=alice", "127.0.0.1", 64)
+    assert peer.public_key == public_key_of(alice.pem)
     assert seen[0].prepared is None
 
 
