@@ -1,7 +1,7 @@
 """Carries calls to the one engine thread of the process and the answers back to the event loop.
 
 The engine takes all that waits, up to a bound, answers it together (one commit for the group) and the answers
-return by one wake-up of the loop. Calls leave the queue in the order in which they entered it, so a connection that
+return by one wake-up of the loop; only then does the next group leave. Calls leave the queue in the order in which they entered it, so a connection that
 enters its calls in order gets its answers in order. What the engine calls slow runs in a few threads beside the
 queue *before* it enters, so that nobody waits behind it; its connection must not enter another call until then
 (`Sink.release` says when).
@@ -36,6 +36,7 @@ Prepare = Callable[[Call], Callable[[], Any] | None]
 
 _OVERHEAD = 512  # bytes that a queued call costs besides its frame
 _ASIDE = 2  # threads for slow work
+_PATIENCE = 0.005  # seconds between two looks whether the last group is answered
 
 
 class Sink(Protocol):
@@ -59,7 +60,9 @@ class EngineThread:
         self._prepare = prepare
         self._limits = limits
         self._loop = asyncio.get_running_loop()
-        self._calls: queue.SimpleQueue[tuple[Call, Sink] | None] = queue.SimpleQueue()
+        self._waiting: deque[tuple[Call, Sink]] = deque()
+        self._groups: queue.SimpleQueue[list[tuple[Call, Sink]] | None] = queue.SimpleQueue()
+        self._busy = False  # a group is with the engine, or about to be
         self._queued = 0  # bytes
         self._starved: deque[Sink] = deque()
         self._aside = ThreadPoolExecutor(_ASIDE, thread_name_prefix="kmipsrv-aside")
@@ -84,7 +87,7 @@ class EngineThread:
             except Exception:
                 logger.exception("[%s] a request could not be judged slow or quick", secrets.token_hex(8))
         if work is None:
-            self._calls.put((call, sink))
+            self._wait(call, sink)
             return True
         self.aside(work, lambda result: self._prepared(call, sink, result))
         return False
@@ -100,9 +103,12 @@ class EngineThread:
 
     async def stop(self, seconds: float) -> None:
         """Let the thread answer what is queued and end. Gives up after `seconds`."""
-        self._calls.put(None)
+        deadline = self._loop.time() + seconds
+        while self._busy and self._loop.time() < deadline:
+            await asyncio.sleep(_PATIENCE)
+        self._groups.put(None)
         try:
-            await asyncio.wait_for(self._stopped.wait(), seconds)
+            await asyncio.wait_for(self._stopped.wait(), max(deadline - self._loop.time(), _PATIENCE))
         except TimeoutError:
             logger.error("the engine did not finish within %.1f s and is left behind", seconds)
         self._aside.shutdown(wait=False, cancel_futures=True)
@@ -113,26 +119,26 @@ class EngineThread:
             logger.error("[%s] a request failed while it was prepared", secrets.token_hex(8), exc_info=result)
         else:
             call = replace(call, prepared=result)
-        self._calls.put((call, sink))
+        self._wait(call, sink)
         sink.release()
+
+    def _wait(self, call: Call, sink: Sink) -> None:
+        self._waiting.append((call, sink))
+        if not self._busy:
+            self._busy = True
+            self._loop.call_soon(self._hand_over)  # once this turn of the loop has read what there is to read
+
+    def _hand_over(self) -> None:
+        """The engine's next group. There is one at a time: two threads at work would only take the GIL from one another."""
+        waiting = self._waiting
+        self._groups.put([waiting.popleft() for _ in range(min(len(waiting), self._limits.group))])
 
     # -- in the engine thread
     # -----------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        running = True
-        while running:
-            entry = self._calls.get()
-            group = [] if entry is None else [entry]
-            running = entry is not None
-            while running and len(group) < self._limits.group and not self._calls.empty():
-                entry = self._calls.get()
-                if entry is None:
-                    running = False
-                else:
-                    group.append(entry)
-            if group:
-                self._post(self._deliver, group, self._answers([call for call, _ in group]))
+        while (group := self._groups.get()) is not None:
+            self._post(self._deliver, group, self._answers([call for call, _ in group]))
         self._post(self._stopped.set)
 
     def _answers(self, calls: list[Call]) -> Sequence[bytes | None]:
@@ -168,3 +174,6 @@ class EngineThread:
             if self._queued >= self._limits.queue:
                 break
             self._starved.popleft().resume()
+        self._busy = bool(self._waiting)
+        if self._busy:
+            self._loop.call_soon(self._hand_over)
