@@ -1,10 +1,10 @@
 """Carries calls to the one engine thread of the process and the answers back to the event loop.
 
 The engine takes all that waits, up to a bound, answers it together (one commit for the group) and the answers
-return by one wake-up of the loop; only then does the next group leave. Calls leave the queue in the order in which they entered it, so a connection that
-enters its calls in order gets its answers in order. What the engine calls slow runs in a few threads beside the
-queue *before* it enters, so that nobody waits behind it; its connection must not enter another call until then
-(`Sink.release` says when).
+return by one wake-up of the loop; only then does the next group leave. Calls leave in the order in which they entered,
+so a connection that enters its calls in order gets its answers in order. What the engine calls slow runs in a few
+threads beside the queue *before* it enters, so that nobody waits behind it; its connection must not enter another call
+until then (`Sink.release` says when).
 
 Whatever `answer` raises, the thread lives on: the connections of the group are closed, since nobody knows what
 became of their requests.
