@@ -27,6 +27,7 @@ from kmipsrv.identity.authenticator import CredentialAuthenticator, Device, Hash
 from kmipsrv.identity.certificate import Identities, TrustDomain
 from kmipsrv.keyring.envelope import Envelope
 from kmipsrv.keyring.provision import KeyringSettings, open_keyring
+from kmipsrv.release.gate import Gate
 from kmipsrv.server import serve as edge
 from kmipsrv.server.bodies import bodies
 from kmipsrv.server.limits import Limits
@@ -70,6 +71,19 @@ def open_engine(config: Config) -> Engine:
         clock=time.time,
         random=os.urandom,
     )
+
+
+def reload(config: Config, engine: Engine) -> Trust:
+    """Read anew what the configuration names: certificates, CAs, endorsements, policies, enrolled keys.
+
+    All of it is taken over or, with a ConfigError, none."""
+    released = gating.gate_settings(config)
+    trusted = make_trust(config)
+    gate = engine.dispatcher.gate
+    assert isinstance(gate, Gate)
+    gate.settings = released
+    engine.take(settings(config, gating.attestation_types(released)))
+    return trusted
 
 
 def verify_master_key(store: Store, keyring: Envelope) -> None:
@@ -236,7 +250,7 @@ def serve(
                     prepare=engine.prepare,
                     bodies=bodies(config.limits.nesting),
                     ready=up,
-                    reload=lambda: make_trust(config),
+                    reload=lambda: reload(config, engine),
                     seat=seat,
                 )
             )

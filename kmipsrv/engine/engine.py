@@ -56,6 +56,10 @@ class Engine:
         # The Operation items that ask for slow work, found in the bytes: nothing is decoded twice on the hot path.
         self._slow = re.compile(b"\x42\x00\x5c\x05\x00\x00\x00\x04\x00\x00\x00[" + slow + b"]") if slow else None
 
+    def take(self, settings: Settings) -> None:
+        """Go on with other settings."""
+        self.settings = self.dispatcher.settings = settings
+
     def answer(self, calls: Sequence[Call]) -> list[bytes | None]:
         """One answer per call. Raises what the store raises when the group cannot be committed.
 

@@ -8,7 +8,7 @@ the policy of its id: time and claims are in the facts, so the answer is the sam
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
@@ -27,6 +27,8 @@ CHALLENGED: Final = "challenged"  # Attestation Required
 DENIED: Final = "denied"  # Permission Denied
 FAILED: Final = "failed"  # Attestation Failed
 MAX_RECORD: Final = 16 * 1024 * 1024
+
+Find = Callable[[str], Policy | None]
 
 _COLLATERAL: Final = (
     "collateral_issued",
@@ -115,10 +117,8 @@ def parse(data: bytes) -> dict[str, Any]:
     return record
 
 
-def replay(
-    record: Mapping[str, Any], policies: Mapping[str, Policy], approvers: Mapping[str, PublicKey] | None = None
-) -> list[Decision]:
-    """The decisions of a record, derived again from its facts. With `approvers`, the approvals are verified again too.
+def replay(record: Mapping[str, Any], find: Find, approvers: Mapping[str, PublicKey] | None = None) -> list[Decision]:
+    """The decisions of a record, derived again from its facts; `find` knows policies by their ids. With `approvers`, the approvals are verified again too.
 
     An empty list where no policy was judged. Raises NotReplayed where the outcome is not the one recorded.
     """
@@ -128,7 +128,7 @@ def replay(
         if record.get("outcome") == GRANTED:
             raise NotReplayed("granted, and no policy was judged")
         return []
-    decisions = [_replay(record, each, policies, approvers) for each in (record, *record["beside"])]
+    decisions = [_replay(record, each, find, approvers) for each in (record, *record["beside"])]
     allowed = all(decision.allow for decision in decisions)
     outcome = record["outcome"]
     if (outcome == GRANTED and not allowed) or (outcome == DENIED and allowed):
@@ -139,11 +139,11 @@ def replay(
 def _replay(
     record: Mapping[str, Any],
     part: Mapping[str, Any],
-    policies: Mapping[str, Policy],
+    find: Find,
     approvers: Mapping[str, PublicKey] | None,
 ) -> Decision:
     stated = part["decision"]
-    policy = policies.get(stated["policy"])
+    policy = find(stated["policy"])
     if policy is None:
         raise NotReplayed(f"the policy {stated['policy']} is not at hand")
     try:
