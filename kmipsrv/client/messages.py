@@ -11,7 +11,7 @@ from typing import Any
 
 from kmipsrv.client.failures import AttestationRequired, OperationFailed, ProtocolFailure
 from kmipsrv.errors import KmipError
-from kmipsrv.operations._registry import load_all
+from kmipsrv.operations._registry import TO_CLIENT, load_all
 from kmipsrv.spec.attested_release import EVIDENCE_TYPES
 from kmipsrv.spec.enums import AttestationType, Operation, ResultReason, ResultStatus
 from kmipsrv.spec.messages import (
@@ -80,7 +80,7 @@ def read_response(data: bytes, version: Version, operation: Operation) -> Answer
             raise _refusal(header, item, operation)
         if item.operation != operation:
             raise ProtocolFailure("the answer is another operation's")
-        response = OPERATIONS[operation].response
+        response = (OPERATIONS.get(operation) or TO_CLIENT[operation]).response
         content = item.response_payload[1] if item.response_payload else []
         answer = bind(response, content, version) if response is not None else None
         return Answer(answer, tuple(item.message_extension))

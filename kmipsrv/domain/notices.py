@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
+from kmipsrv.domain.identity import Identity
 from kmipsrv.domain.lifecycle import effective_state
 from kmipsrv.domain.managed_object import ManagedObject
 from kmipsrv.domain.ports import StoredObject, Work
@@ -40,6 +41,11 @@ class Endpoint:
     version: Version = V1_4
     notify: bool = True
     put: bool = False
+
+    @property
+    def identity(self) -> Identity:
+        """Who the server acts for when it writes to the endpoint."""
+        return Identity(domain="", name=self.name, owner=self.owner)
 
 
 @dataclass(frozen=True, slots=True)
