@@ -12,19 +12,15 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from sqlalchemy.engine import make_url
-
-from kmipsrv import __version__
 from kmipsrv.config import Address, Config
 from kmipsrv.config import Device as DeviceSettings
+from kmipsrv.domain.identity import Identity
 from kmipsrv.domain.ports import Store
 from kmipsrv.domain.settings import Settings
-from kmipsrv.engine import gating
-from kmipsrv.engine.engine import Engine
-from kmipsrv.errors import ConfigError, KmipError, TokenUnavailable
+from kmipsrv.errors import Cause, ConfigError, KmipError, TokenUnavailable
 from kmipsrv.identity import one_time
 from kmipsrv.identity.authenticator import CredentialAuthenticator, Device, HashedPassword, User
-from kmipsrv.identity.certificate import Identities, TrustDomain
+from kmipsrv.identity.certificate import CertificateRefused, Identities, TrustDomain
 from kmipsrv.keyring.envelope import Envelope
 from kmipsrv.keyring.provision import KeyringSettings, open_keyring
 from kmipsrv.release.gate import Gate
@@ -36,6 +32,11 @@ from kmipsrv.server.tls import CIPHERS, Trust, trust
 from kmipsrv.server.workers import Seat, Supervisor
 from kmipsrv.spec.enums import AttestationType
 from kmipsrv.store.sqlite import SQLiteStore
+from sqlalchemy.engine import make_url
+
+from kmipsrv import __version__
+from kmipsrv.engine import gating
+from kmipsrv.engine.engine import Engine
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ def open_engine(config: Config) -> Engine:
         authenticator=authenticator(config),
         clock=time.time,
         random=os.urandom,
+        identify=lambda certificate: identify(config, certificate),
     )
 
 
@@ -84,6 +86,14 @@ def reload(config: Config, engine: Engine) -> Trust:
     gate.settings = released
     engine.take(settings(config, gating.attestation_types(released)))
     return trusted
+
+
+def identify(config: Config, certificate: bytes) -> Identity:
+    """Who a client certificate (DER) would be, by the files as they are now. Raises KmipError(INVALID_FIELD)."""
+    try:
+        return make_trust(config).identities.identify(certificate)
+    except CertificateRefused as error:
+        raise KmipError(Cause.INVALID_FIELD, "no authority of this server's has issued the certificate") from error
 
 
 def verify_master_key(store: Store, keyring: Envelope) -> None:

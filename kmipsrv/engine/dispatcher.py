@@ -12,17 +12,16 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from kmipsrv.crypto.rng import Seeded
+from kmipsrv.domain import link_credentials
 from kmipsrv.domain.identity import Identity
+from kmipsrv.domain.link_credentials import Desk
 from kmipsrv.domain.ports import Gate, Keyring, Work
 from kmipsrv.domain.settings import Settings
 from kmipsrv.domain.streams import Streams
-from kmipsrv.engine import attestation
 from kmipsrv.engine.call import Call
 from kmipsrv.engine.ephemeral import ephemeral, withheld
 from kmipsrv.engine.ports import Authenticator
 from kmipsrv.errors import Cause, KmipError, StoreUnavailable
-from kmipsrv.operations import _asynchronous
-from kmipsrv.operations._context import Context
 from kmipsrv.operations._registry import OPERATIONS, OperationRow, WholeAnswer
 from kmipsrv.spec.attested_release import requested_recipient
 from kmipsrv.spec.enums import AsynchronousIndicator, BatchErrorContinuationOption, Operation, ResultStatus
@@ -41,6 +40,10 @@ from kmipsrv.spec.schema import bind, unbind
 from kmipsrv.spec.tags import Tag
 from kmipsrv.spec.versions import NEWEST, V1_0, V3_0, Version
 from kmipsrv.ttlv.codec import BYTE_STRING, ENUMERATION, STRUCTURE, Item, encode
+
+from kmipsrv.engine import attestation
+from kmipsrv.operations import _asynchronous
+from kmipsrv.operations._context import Context
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +71,10 @@ class Dispatcher:
         settings: Settings,
         authenticator: Authenticator,
         random: Callable[[int], bytes],
+        identify: Callable[[bytes], Identity] | None = None,
     ) -> None:
+        self.identify = identify
+        self._withdrawn: frozenset[str] = frozenset()
         self.keyring = keyring
         self.gate = gate
         self.settings = settings
@@ -125,8 +131,10 @@ class Dispatcher:
         self, work: Work, call: Call, header: RequestHeader, items: list[Item], version: Version, now: int
     ) -> Context:
         identity, refusal = call.peer.identity, None
+        if call.peer.fingerprint in self._withdrawn:
+            refusal = KmipError(Cause.AUTHENTICATION_NOT_SUCCESSFUL, "the client's certificate has been replaced")
         credentials, attested = attestation.split(header.credentials)
-        if credentials:
+        if credentials and refusal is None:
             prepared = (call.prepared or {}).get(CREDENTIALS)
             try:
                 identity = self.authenticator.authenticate(work, identity, credentials, now, prepared)
@@ -137,6 +145,7 @@ class Dispatcher:
         return Context(
             attestation=attestation.attestation_of(call, header, items, attested, identity, version, now),
             refusal=refusal,
+            certificates=None if self.identify is None else Desk(call.peer.fingerprint, self.identify),
             identity=identity,
             version=version,
             now=now,
@@ -196,10 +205,13 @@ class Dispatcher:
         return answer.result_status, unbind(answer, ctx.version)
 
     def catch_up(self, work: Work, now: int) -> None:
-        """Process postponed requests for which nobody has polled; looks for some now and then only."""
+        """Process postponed requests for which nobody has polled, and learn of certificates that have been replaced.
+
+        Looks now and then only: another process may accept a replaced certificate for `_asynchronous.PAUSE` more."""
         if now < self._next_look:
             return
         self._next_look = now + _asynchronous.PAUSE
+        self._withdrawn = link_credentials.withdrawn(work)
         ctx = self.context(work, Identity(domain="", name="", owner=""), NEWEST, now)
         _asynchronous.run_waiting(ctx, self._deferred)
 
@@ -268,6 +280,8 @@ class Dispatcher:
                     whole = bind(ResponseBatchItem, response.fields, ctx.version)
                     whole.unique_batch_item_id = answer.unique_batch_item_id
                     return whole
+                if row.operation is Operation.RE_PROVISION:
+                    self._next_look = 0  # the old certificate is refused from the next group on
                 content = [] if response is None else withheld(unbind(response, ctx.version), hidden)
                 answer.response_payload = STRUCTURE, content
         except StoreUnavailable:

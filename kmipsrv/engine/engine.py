@@ -11,10 +11,10 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from kmipsrv.domain.identity import Identity
 from kmipsrv.domain.ports import Gate, Keyring, Store, Work
 from kmipsrv.domain.settings import Settings
 from kmipsrv.engine.call import Call
-from kmipsrv.engine.dispatcher import CREDENTIALS, Dispatcher, failure
 from kmipsrv.engine.ports import Authenticator
 from kmipsrv.errors import KmipError, StoreConflict, TTLVError
 from kmipsrv.operations._registry import OPERATIONS, load_all
@@ -24,6 +24,8 @@ from kmipsrv.spec.tags import Tag
 from kmipsrv.spec.versions import V1_0
 from kmipsrv.ttlv.codec import decode
 
+from kmipsrv.engine.dispatcher import CREDENTIALS, Dispatcher, failure
+
 logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 4  # at a group that other processes overtake; each time one of them has got on
@@ -31,7 +33,9 @@ _CREDENTIAL = b"\x42\x00\x23\x01"  # the head of a Credential structure
 
 
 class Engine:
-    """Everything between a frame and its answer. `clock` gives seconds since the epoch, `random` that many octets."""
+    """Everything between a frame and its answer. `clock` gives seconds since the epoch, `random` that many octets.
+
+    `identify`: who a client certificate (DER) would be, for Re-Provision; raises KmipError."""
 
     def __init__(
         self,
@@ -43,6 +47,7 @@ class Engine:
         authenticator: Authenticator,
         clock: Callable[[], float],
         random: Callable[[int], bytes],
+        identify: Callable[[bytes], Identity] | None = None,
     ) -> None:
         load_all()
         self.store = store
@@ -50,7 +55,12 @@ class Engine:
         self.clock = clock
         self.random = random
         self.dispatcher = Dispatcher(
-            keyring=keyring, gate=gate, settings=settings, authenticator=authenticator, random=random
+            keyring=keyring,
+            gate=gate,
+            settings=settings,
+            authenticator=authenticator,
+            random=random,
+            identify=identify,
         )
         slow = b"".join(re.escape(bytes([row.operation])) for row in OPERATIONS.values() if row.prepare)
         # The Operation items that ask for slow work, found in the bytes: nothing is decoded twice on the hot path.

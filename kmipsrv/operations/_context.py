@@ -14,13 +14,13 @@ from kmipsrv.domain.binding import Binding
 from kmipsrv.domain.creation import NewObject, combined
 from kmipsrv.domain.grant import Grant, Purpose
 from kmipsrv.domain.identity import Identity
+from kmipsrv.domain.link_credentials import Desk
 from kmipsrv.domain.managed_object import Flag, ManagedObject
 from kmipsrv.domain.notices import Outbox
 from kmipsrv.domain.ports import Gate, Keyring, Work
 from kmipsrv.domain.settings import Settings
 from kmipsrv.domain.streams import Stream, Streams
 from kmipsrv.errors import Cause, KmipError
-from kmipsrv.operations import _factory_rules
 from kmipsrv.operations._factory_rules import Rules
 from kmipsrv.operations._outputs import Outputs
 from kmipsrv.spec.attested_release import releasable, released_block
@@ -34,6 +34,8 @@ from kmipsrv.spec.tags import Tag
 from kmipsrv.spec.versions import Version
 from kmipsrv.ttlv.codec import TEXT_STRING, Item
 
+from kmipsrv.operations import _factory_rules
+
 Reference = str | int | UniqueIdentifier | None
 
 
@@ -44,6 +46,7 @@ class Context:
         "_bound",
         "_rules",
         "appraisal",
+        "certificates",
         "gate",
         "generator",
         "identity",
@@ -82,8 +85,10 @@ class Context:
         process: Callable[[Context, list[Item]], tuple[ResultStatus, list[Item]]],
         refusal: KmipError | None = None,
         attestation: Attestation | None = None,
+        certificates: Desk | None = None,
     ) -> None:
         self.identity = identity
+        self.certificates = certificates  # Re-Provision; None: nobody knows which certificate is in use
         self.process = process  # the dispatcher: a batch item -> its status and its answer, for asynchronous requests
         self.refusal = refusal  # why the Credentials were not accepted: every batch item's answer
         self.rights: list[Right] | None = None  # those of a delegated ticket that speak of this operation
