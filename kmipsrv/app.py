@@ -9,14 +9,24 @@ import logging
 import os
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from kmipsrv.config import Address, Config
+from sqlalchemy.engine import make_url
+
+from kmipsrv import __version__
+from kmipsrv.client.connection import Connection
+from kmipsrv.client.delivery import TIMEOUT, Delivery
+from kmipsrv.config import Address, Config, Endpoint
 from kmipsrv.config import Device as DeviceSettings
+from kmipsrv.domain import notices
 from kmipsrv.domain.identity import Identity
 from kmipsrv.domain.ports import Store
 from kmipsrv.domain.settings import Settings
+from kmipsrv.engine import gating
+from kmipsrv.engine.engine import Engine
+from kmipsrv.engine.post import Post
 from kmipsrv.errors import Cause, ConfigError, KmipError, TokenUnavailable
 from kmipsrv.identity import one_time
 from kmipsrv.identity.authenticator import CredentialAuthenticator, Device, HashedPassword, User
@@ -31,15 +41,12 @@ from kmipsrv.server.listener import Door
 from kmipsrv.server.tls import CIPHERS, Trust, trust
 from kmipsrv.server.workers import Seat, Supervisor
 from kmipsrv.spec.enums import AttestationType
+from kmipsrv.spec.versions import Version
 from kmipsrv.store.sqlite import SQLiteStore
-from sqlalchemy.engine import make_url
-
-from kmipsrv import __version__
-from kmipsrv.engine import gating
-from kmipsrv.engine.engine import Engine
 
 logger = logging.getLogger(__name__)
 
+DELIVERY_STOP = 2.0  # seconds that a delivery under way may take at the end
 CHECK_RECORD = "check"  # the kind of the record that tells the right master key from a wrong one
 
 
@@ -154,6 +161,8 @@ def settings(config: Config, attestation_types: tuple[AttestationType, ...] = ()
         maximum_streams=limits.streams,
         allow_legacy_algorithms=config.cryptography.allow_legacy,
         interop=config.interop,
+        endpoints=endpoints(config),
+        notice_time=config.notifications.keep,
         pkcs_11_manufacturer=config.server_information.pkcs11_manufacturer,
         pkcs_11_description=config.server_information.pkcs11_description,
         default_object_group=config.object_groups.default or "",
@@ -232,6 +241,65 @@ def make_trust(config: Config) -> Trust:
     return made
 
 
+def endpoints(config: Config) -> tuple[notices.Endpoint, ...]:
+    """Who hears of whose objects."""
+    versions = {str(version): version for version in Version}
+    return tuple(
+        notices.Endpoint(f"{row.address} {row.owner}", row.owner, versions[row.version], row.notify, row.put)
+        for row in config.notifications.endpoints
+    )
+
+
+@contextmanager
+def delivering(config: Config, engine: Engine) -> Iterator[None]:
+    """Deliver to the endpoints of the configuration, beside `engine` and with a store of its own. Raises ConfigError."""
+    rows = config.notifications
+    if not rows.endpoints:
+        yield
+        return
+    dispatcher, store = engine.dispatcher, open_store(config)
+    own = Engine(
+        store=store,
+        keyring=dispatcher.keyring,
+        gate=dispatcher.gate,
+        settings=engine.settings,
+        authenticator=dispatcher.authenticator,
+        clock=time.time,
+        random=os.urandom,
+    )
+    post = Post(own, rows.queue)
+    started = [
+        Delivery(post, endpoint, _connector(row), attempts=rows.attempts, longest_pause=rows.longest_pause)
+        for endpoint, row in zip(engine.settings.endpoints, rows.endpoints, strict=True)
+    ]
+    for each in started:
+        each.start()
+    try:
+        yield
+    finally:
+        for each in started:
+            each.stop(0)
+        if all([each.stop(DELIVERY_STOP) for each in started]):
+            store.close()
+
+
+def _connector(row: Endpoint) -> Callable[[], Connection]:
+    host, port = row.address
+    return lambda: Connection.open(host, port, row.certificate, row.key, row.ca, TIMEOUT)
+
+
+def check_endpoints(config: Config) -> None:
+    """Raises ConfigError when an endpoint's files cannot be used."""
+    for number, row in enumerate(config.notifications.endpoints):
+        try:
+            ssl.create_default_context(cafile=row.ca).load_cert_chain(row.certificate, row.key)
+        except OSError as error:  # ssl.SSLError is one
+            raise ConfigError(
+                f"notifications.endpoints[{number}]: {row.ca}, {row.certificate} and {row.key} cannot be used ({error}): "
+                "name an authority's certificate, and a client's certificate with its key"
+            ) from error
+
+
 def serve(
     config: Config,
     *,
@@ -242,6 +310,7 @@ def serve(
 
     Raises ConfigError for anything that keeps the server from starting."""
     trusted = make_trust(config)
+    check_endpoints(config)
     doors = [Door(edge.bind(config.listen.host, config.listen.port))]
     opened = [("KMIP over TLS", _bound(doors[0]))]
     if config.https is not None:
@@ -250,20 +319,22 @@ def serve(
 
     def worker(up: Callable[[], None], seat: Seat | None) -> None:
         engine = open_engine(config)
+        first = seat is None or seat.worker == 0
         try:
-            edge.run(
-                edge.serve(
-                    doors,
-                    trusted,
-                    edge_limits(config),
-                    engine.answer,
-                    prepare=engine.prepare,
-                    bodies=bodies(config.limits.nesting),
-                    ready=up,
-                    reload=lambda: reload(config, engine),
-                    seat=seat,
+            with delivering(config, engine) if first else nullcontext():
+                edge.run(
+                    edge.serve(
+                        doors,
+                        trusted,
+                        edge_limits(config),
+                        engine.answer,
+                        prepare=engine.prepare,
+                        bodies=bodies(config.limits.nesting),
+                        ready=up,
+                        reload=lambda: reload(config, engine),
+                        seat=seat,
+                    )
                 )
-            )
         finally:
             engine.store.close()
 

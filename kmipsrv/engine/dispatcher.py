@@ -18,10 +18,13 @@ from kmipsrv.domain.link_credentials import Desk
 from kmipsrv.domain.ports import Gate, Keyring, Work
 from kmipsrv.domain.settings import Settings
 from kmipsrv.domain.streams import Streams
+from kmipsrv.engine import attestation
 from kmipsrv.engine.call import Call
 from kmipsrv.engine.ephemeral import ephemeral, withheld
 from kmipsrv.engine.ports import Authenticator
 from kmipsrv.errors import Cause, KmipError, StoreUnavailable
+from kmipsrv.operations import _asynchronous
+from kmipsrv.operations._context import Context
 from kmipsrv.operations._registry import OPERATIONS, OperationRow, WholeAnswer
 from kmipsrv.spec.attested_release import requested_recipient
 from kmipsrv.spec.enums import AsynchronousIndicator, BatchErrorContinuationOption, Operation, ResultStatus
@@ -40,10 +43,6 @@ from kmipsrv.spec.schema import bind, unbind
 from kmipsrv.spec.tags import Tag
 from kmipsrv.spec.versions import NEWEST, V1_0, V3_0, Version
 from kmipsrv.ttlv.codec import BYTE_STRING, ENUMERATION, STRUCTURE, Item, encode
-
-from kmipsrv.engine import attestation
-from kmipsrv.operations import _asynchronous
-from kmipsrv.operations._context import Context
 
 logger = logging.getLogger(__name__)
 

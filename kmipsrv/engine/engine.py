@@ -15,6 +15,7 @@ from kmipsrv.domain.identity import Identity
 from kmipsrv.domain.ports import Gate, Keyring, Store, Work
 from kmipsrv.domain.settings import Settings
 from kmipsrv.engine.call import Call
+from kmipsrv.engine.dispatcher import CREDENTIALS, Dispatcher, failure
 from kmipsrv.engine.ports import Authenticator
 from kmipsrv.errors import KmipError, StoreConflict, TTLVError
 from kmipsrv.operations._registry import OPERATIONS, load_all
@@ -23,8 +24,6 @@ from kmipsrv.spec.schema import bind
 from kmipsrv.spec.tags import Tag
 from kmipsrv.spec.versions import V1_0
 from kmipsrv.ttlv.codec import decode
-
-from kmipsrv.engine.dispatcher import CREDENTIALS, Dispatcher, failure
 
 logger = logging.getLogger(__name__)
 

@@ -21,6 +21,7 @@ from kmipsrv.domain.ports import Gate, Keyring, Work
 from kmipsrv.domain.settings import Settings
 from kmipsrv.domain.streams import Stream, Streams
 from kmipsrv.errors import Cause, KmipError
+from kmipsrv.operations import _factory_rules
 from kmipsrv.operations._factory_rules import Rules
 from kmipsrv.operations._outputs import Outputs
 from kmipsrv.spec.attested_release import releasable, released_block
@@ -33,8 +34,6 @@ from kmipsrv.spec.structures import Name, Right
 from kmipsrv.spec.tags import Tag
 from kmipsrv.spec.versions import Version
 from kmipsrv.ttlv.codec import TEXT_STRING, Item
-
-from kmipsrv.operations import _factory_rules
 
 Reference = str | int | UniqueIdentifier | None
 
