@@ -279,7 +279,7 @@ def delivering(config: Config, engine: Engine) -> Iterator[None]:
     finally:
         for each in started:
             each.stop(0)
-        if all([each.stop(DELIVERY_STOP) for each in started]):
+        if all(each.stop(DELIVERY_STOP) for each in started):
             store.close()
 
 

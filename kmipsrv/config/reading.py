@@ -130,6 +130,13 @@ class _Reader:
             identifiers = {**asdict(device), "password": None, "owner": None}
             if not any(identifiers.values()):
                 self.mistake(f"devices[{i}]", "matches every device; give at least one identifier")
+        heard: set[tuple[str, str]] = set()
+        for i, endpoint in enumerate(config.notifications.endpoints):
+            if not (endpoint.notify or endpoint.put):
+                self.mistake(f"notifications.endpoints[{i}]", "hears of nothing; set notify or put")
+            if (endpoint.owner, str(endpoint.address)) in heard:
+                self.mistake(f"notifications.endpoints[{i}]", "is there twice; keep one")
+            heard.add((endpoint.owner, str(endpoint.address)))
         names = [user.username for user in config.users]
         for name in sorted({name for name in names if names.count(name) > 1}):
             self.mistake("users", f"username {name!r} is there twice; keep one")

@@ -256,6 +256,40 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    owner: str = required(TEXT)
+    """Whose objects it hears of: the owner, `domain:name` of a certificate unless `identities`, users or devices say another."""
+    address: Address = setting(ADDRESS, Address("127.0.0.1", 5697))
+    """Where the client waits for the server's messages; its certificate must be for this host."""
+    ca: Path = setting(FILE, Path("certs/ca.pem"))
+    """Who may sign the endpoint's certificate (PEM)."""
+    certificate: Path = required(FILE)
+    """The certificate that the server shows as a client, followed by its intermediates (PEM)."""
+    key: Path = required(FILE)
+    """Its private key (PEM, not encrypted)."""
+    version: str = setting(one_of("1.0", "1.1", "1.2", "1.3", "1.4", "2.0", "2.1", "3.0"), "1.4")
+    """The protocol version of the messages."""
+    notify: bool = setting(FLAG, True)
+    """Whether it hears of changed attributes (Notify)."""
+    put: bool = setting(FLAG, False)
+    """Whether new objects are pushed to it, keys in clear inside TLS (Put)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notifications:
+    endpoints: tuple[Endpoint, ...] = sections(Endpoint)
+    """Who hears of changed and new objects; none: Query does not list Notify and Put."""
+    keep: int = setting(count(60, 30 * 86400), 86400)
+    """Seconds that a message waits for its endpoint before it is given up."""
+    queue: int = setting(count(1, 1_000_000), 10_000)
+    """Messages that wait for one endpoint; of more, the oldest are given up."""
+    attempts: int = setting(count(1, 1000), 5)
+    """How often a message is sent that the endpoint refuses."""
+    longest_pause: float = setting(seconds(1, 86400), 300.0)
+    """Seconds between two attempts at most; the first pause is 1 second, each further one twice as long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Logging:
     level: str = setting(one_of("debug", "info", "warning", "error"), "info")
     """The least severe line written."""
@@ -310,6 +344,7 @@ class Config:
     object_groups: ObjectGroups = section(ObjectGroups)
     server_information: ServerInformation = section(ServerInformation)
     logging: Logging = section(Logging)
+    notifications: Notifications = section(Notifications)
     release: Release = section(Release)
 
     @property
