@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "show": ("signing", "Show an approval or an order, and whose it is."),
     "submit": ("submit", "Hand an approval to the server."),
     "apply": ("apply", "Carry out an order."),
+    "key": ("key", "Print the public key that releases are signed with."),
     "replay": ("replay", "Derive the decisions of the audit trail again."),
 }
 """Name -> (module release_NAME.py, summary). One whose module is absent is not there."""
