@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -122,7 +122,7 @@ class Client:
         usage: CryptographicUsageMask,
         *,
         name: str | None = None,
-        attributes: Mapping[Key, Any] | None = None,
+        attributes: Sequence[tuple[Key, Any]] = (),
     ) -> str:
         """A new symmetric key of `length` bits, with further attributes -> its unique identifier."""
         bag = Attributes()
@@ -131,7 +131,7 @@ class Client:
         bag.add(Tag.CRYPTOGRAPHIC_USAGE_MASK, usage)
         if name is not None:
             bag.add(Tag.NAME, Name(name_value=name, name_type=NameType.UNINTERPRETED_TEXT_STRING))
-        for key, value in (attributes or {}).items():
+        for key, value in attributes:
             bag.add(key, value)
         request = CreateRequest(object_type=ObjectType.SYMMETRIC_KEY, attributes=bag)
         created: str = self.call(Operation.CREATE, request).unique_identifier

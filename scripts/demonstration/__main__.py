@@ -135,7 +135,7 @@ def story(tpm: SoftwareTpm, client: Client, machine: Machine, certificate: bytes
     policy = policy_of(tpm)
     tell(json.dumps(policy, indent=2))
     usage = CryptographicUsageMask.ENCRYPT | CryptographicUsageMask.DECRYPT
-    attributes = {RELEASE_POLICY: (TEXT_STRING, json.dumps(policy))}
+    attributes = [(RELEASE_POLICY, (TEXT_STRING, json.dumps(policy)))]
     uid = client.create(CryptographicAlgorithm.AES, 256, usage, name="disk key", attributes=attributes)
     tell(f"-> {uid}")
 

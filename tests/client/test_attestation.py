@@ -137,7 +137,7 @@ def test_without_a_recipient_in_clear_where_the_policy_allows_it(harness: Harnes
 
 def test_the_client_makes_gated_keys_itself(harness: Harness, server_key: PublicKey) -> None:
     client = speaking(harness)
-    uid = client.create(CryptographicAlgorithm.AES, 256, USAGE, attributes={RELEASE_POLICY: (TEXT_STRING, BOUND)})
+    uid = client.create(CryptographicAlgorithm.AES, 256, USAGE, attributes=[(RELEASE_POLICY, (TEXT_STRING, BOUND))])
     with pytest.raises(OperationFailed) as refusal:
         client.get(uid)
     assert refusal.value.reason is ResultReason.PERMISSION_DENIED

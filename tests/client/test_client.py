@@ -71,7 +71,7 @@ def test_a_payload_of_another_operation_is_not_sent(client: Harness) -> None:
 def test_vendor_attributes_go_along(client: Harness) -> None:
     speaker = speaking(client)
     key = ("acme", "Rack")
-    uid = speaker.create(CryptographicAlgorithm.AES, 128, ENCRYPT, attributes={key: (7, "r-7")})
+    uid = speaker.create(CryptographicAlgorithm.AES, 128, ENCRYPT, attributes=[(key, (7, "r-7"))])
     found = speaker.call(Operation.GET_ATTRIBUTES, GetAttributesRequest(unique_identifier=uid))
     assert found.attributes.get(key) == (7, "r-7")
 
