@@ -38,6 +38,7 @@ class Cause(enum.Enum):
     ATTESTATION_FAILED = enum.auto()
     INVALID_TICKET = enum.auto()
     TICKET_USED_UP = enum.auto()
+    LOGIN_USED_UP = enum.auto()
     BAD_PASSWORD = enum.auto()
     # objects and their state
     OBJECT_NOT_FOUND = enum.auto()

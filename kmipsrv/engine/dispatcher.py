@@ -140,7 +140,9 @@ class Dispatcher:
             except StoreUnavailable:
                 raise
             except KmipError as error:
-                refusal = error  # every batch item's answer, as TC-LOGIN-2 and -3 expect
+                if error.cause is Cause.LOGIN_USED_UP:
+                    raise  # the message's answer
+                refusal = error  # every batch item's answer, as TC-LOGIN-2 and TC-DLOGIN-1 expect
         return Context(
             attestation=attestation.attestation_of(call, header, items, attested, identity, version, now),
             refusal=refusal,

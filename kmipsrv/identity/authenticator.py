@@ -265,13 +265,15 @@ class CredentialAuthenticator:
     def _ticket(self, work: Work, certificate: Identity, value: CredentialValue, now: int) -> Identity:
         """Whom a ticket speaks for. One request is counted whether it succeeds or not.
 
-        Raises KmipError(INVALID_TICKET | TICKET_USED_UP)."""
+        Raises KmipError(INVALID_TICKET | LOGIN_USED_UP | TICKET_USED_UP)."""
         octets = value.ticket.ticket_value if value.ticket is not None else b""
         ticket = tickets.find(work, octets)
         if ticket is None or ticket.expires <= now or ticket.bearer not in ("", certificate.owner):
             raise KmipError(Cause.INVALID_TICKET, "the ticket is not valid")
         if ticket.requests == 0:
-            raise KmipError(Cause.TICKET_USED_UP, "the ticket is used up")
+            # TC-LOGIN-3: the message is refused as a whole; TC-DLOGIN-1: its batch item is.
+            cause = Cause.LOGIN_USED_UP if ticket.rights is None else Cause.TICKET_USED_UP
+            raise KmipError(cause, "the ticket is used up")
         if ticket.requests is not None:
             ticket.requests -= 1
             tickets.keep(work, octets, ticket)

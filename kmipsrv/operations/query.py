@@ -76,6 +76,10 @@ def _require_group(ctx: Context, group: str) -> None:
         raise KmipError(Cause.UNKNOWN_OBJECT_GROUP, "no object belongs to this Object Group")
 
 
+# 2.0 has no Templates, but SUITEB_128-M-1 of 2.0 lists them; those registered by 1.x are there at every version.
+_ALSO_LISTED = {V2_0: e.ObjectType.TEMPLATE}
+
+
 # ------------------------------------------------------------------------------------------- one function, one answer
 
 
@@ -85,7 +89,8 @@ def _operations(ctx: Context, response: QueryResponse, groups: set[str]) -> None
 
 def _objects(ctx: Context, response: QueryResponse, groups: set[str]) -> None:
     kinds = {*OBJECT_TAGS, *CREDENTIAL_TAGS, e.ObjectType.USER, e.ObjectType.GROUP}
-    response.object_type = sorted(kind for kind in kinds if kind.exists_in(ctx.version))
+    also = _ALSO_LISTED.get(ctx.version)
+    response.object_type = sorted(kind for kind in kinds if kind.exists_in(ctx.version) or kind is also)
 
 
 def _server_information(ctx: Context, response: QueryResponse, groups: set[str]) -> None:

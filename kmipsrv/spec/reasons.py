@@ -25,6 +25,7 @@ _MODERN: dict[C, R] = {
     C.USAGE_LIMIT_EXCEEDED: R.PERMISSION_DENIED,
     C.CIRCULAR_LINK: R.CIRCULAR_LINK_ERROR,
     C.TICKET_USED_UP: R.USAGE_LIMIT_EXCEEDED,
+    C.LOGIN_USED_UP: R.USAGE_LIMIT_EXCEEDED,
 }
 
 # 1.x: everything its enumeration or its tables do not have.

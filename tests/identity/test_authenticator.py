@@ -233,7 +233,7 @@ def test_a_ticket_speaks_for_its_owner_as_often_as_it_may(
     for _ in range(2):
         with asked(authenticator, store, shown(b"ticket")) as identity:
             assert (identity.owner, identity.ticket) == ("Fred", b"ticket")
-    assert refused(authenticator, store, shown(b"ticket")).cause is Cause.TICKET_USED_UP
+    assert refused(authenticator, store, shown(b"ticket")).cause is Cause.LOGIN_USED_UP
     assert refused(authenticator, store, shown(b"other")).cause is Cause.INVALID_TICKET
     assert refused(authenticator, store, shown(b"none")).cause is Cause.INVALID_TICKET
     assert refused(authenticator, store, shown(b"anyone"), now=NOW + 10).cause is Cause.INVALID_TICKET

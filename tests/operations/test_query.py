@@ -42,7 +42,7 @@ def test_lists_exactly_the_operations_that_it_serves(client: Client, version: Ve
 @pytest.mark.parametrize("version", list(Version))
 def test_lists_the_object_types_of_the_version(client: Client, version: Version) -> None:
     listed = ask(client.at(version), QueryFunction.QUERY_OBJECTS).values(Tag.OBJECT_TYPE)
-    assert (ObjectType.TEMPLATE in listed) == (version <= V1_4)
+    assert (ObjectType.TEMPLATE in listed) == (version <= V2_0)
     assert (ObjectType.PGP_KEY in listed) == (version >= V1_2)
     assert (ObjectType.CERTIFICATE_REQUEST in listed) == (version >= V2_0)
 

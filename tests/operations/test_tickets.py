@@ -92,6 +92,13 @@ def test_a_ticket_is_good_for_so_many_requests(alice: Client) -> None:
     holder = with_ticket(alice, ticket)
     holder.ok(Operation.QUERY, QUERY)
     holder.ok(Operation.QUERY, QUERY)
+    answer = holder.call(Operation.QUERY, QUERY)  # the whole message is refused
+    assert (answer.operation, answer.reason) == (None, ResultReason.USAGE_LIMIT_EXCEEDED)
+
+
+def test_a_delegated_ticket_is_good_for_so_many_requests(alice: Client) -> None:
+    holder = with_ticket(alice, delegated(alice, right(), limits=((Tag.REQUEST_COUNT, INTEGER, 1),)))
+    holder.ok(Operation.QUERY, QUERY)
     answer = holder.call(Operation.QUERY, QUERY)
     assert (answer.operation, answer.reason) == (Operation.QUERY, ResultReason.USAGE_LIMIT_EXCEEDED)
 
