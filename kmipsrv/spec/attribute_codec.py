@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final, Self
 
 from kmipsrv.errors import Cause, KmipError
@@ -30,7 +31,7 @@ from kmipsrv.ttlv.codec import (
     TEXT_STRING,
     Item,
     decode_all,
-    encode_all,
+    encode,
 )
 
 _CUSTOM = {"x-": "x", "y-": "y"}
@@ -365,23 +366,27 @@ class AttributeReferences:
 def dump(bag: AttributeBag) -> bytes:
     """The canonical encoding: what 2.1 would write, whatever a version knows of it; an Attribute Index stands before an
     instance whose index is not the next one."""
-    items: list[Item] = []
+    encoded: list[bytes] = []
     for key in bag:
         expected = 0
         for index, value in bag.instances(key):
             if index != expected:
-                items.append((Tag.ATTRIBUTE_INDEX, INTEGER, index))
+                encoded.append(encode((Tag.ATTRIBUTE_INDEX, INTEGER, index)))
             expected = index + 1
-            items.append(_stored_item(key, value))
-    return encode_all(items)
+            encoded.append(_dump_number(key, value) if isinstance(value, int) else _dump_value(key, value))
+    return b"".join(encoded)
 
 
-def _stored_item(key: Key, value: Any) -> Item:
+def _dump_value(key: Key, value: Any) -> bytes:
     if isinstance(key, Tag):
-        return key, *_codec(ATTRIBUTES[key], _STORED).write(value)
+        return encode((key, *_codec(ATTRIBUTES[key], _STORED).write(value)))
     item = _write_2x(key, value, _STORED)
     assert item is not None
-    return item
+    return encode(item)
+
+
+# Codes, flags, lengths and, within a second, dates: most objects that are made have the same ones.
+_dump_number = lru_cache(maxsize=1024)(_dump_value)
 
 
 def load(data: bytes) -> AttributeBag:
