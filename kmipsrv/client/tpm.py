@@ -36,6 +36,7 @@ class Tpm:
     """One TPM. Keys are named by a persistent handle ("0x81010002") or a context file."""
 
     def __init__(self, tcti: str | None = None) -> None:
+        self.tcti = tcti
         self._environment = {**os.environ, **({"TPM2TOOLS_TCTI": tcti} if tcti else {})}
 
     def run(self, *command: object, stdin: bytes = b"") -> bytes:

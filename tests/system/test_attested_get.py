@@ -1,0 +1,108 @@
+"""A key goes from a server process into a machine with a software TPM: the example does it, over TLS."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kmipsrv.cli.main import run
+from kmipsrv.client import OperationFailed, connect
+from kmipsrv.spec.attribute_codec import RELEASE_POLICY
+from kmipsrv.spec.enums import CryptographicAlgorithm, CryptographicUsageMask, ResultReason
+from kmipsrv.ttlv.codec import TEXT_STRING
+from tests.conftest import ROOT
+from tests.release import swtpm
+from tests.release.swtpm import ATTESTATION_KEY, RECIPIENT_KEY, SoftwareTpm
+from tests.system.conftest import ServerProcess
+
+pytestmark = pytest.mark.skipif(bool(swtpm.missing()), reason=f"not installed: {', '.join(swtpm.missing())}")
+
+
+@pytest.fixture(scope="module")
+def tpm() -> Iterator[SoftwareTpm]:
+    with SoftwareTpm() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def gated(tmp_path_factory: pytest.TempPathFactory, tpm: SoftwareTpm) -> Iterator[ServerProcess]:
+    """A server where the TPM's attestation key is pinned."""
+    folder = tmp_path_factory.mktemp("gated")
+    server = ServerProcess(folder / "state")
+    config = str(server.state / "kmipsrv.yaml")
+    assert run(["init", str(server.state)]) == 0
+    (folder / "ak.pem").write_bytes(tpm.public_key(ATTESTATION_KEY, "pem"))
+    assert run(["attest", "import", "-c", config, "tpm", str(folder / "ak.pem")]) == 0
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def server_key(gated: ServerProcess, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `kmipsrv release key` prints, while the server runs."""
+    command = [sys.executable, "-m", "kmipsrv", "release", "key", "-c", str(gated.state / "kmipsrv.yaml")]
+    printed = subprocess.run(command, capture_output=True, check=True, timeout=30).stdout
+    file = tmp_path_factory.mktemp("key") / "server.pem"
+    file.write_bytes(printed)
+    return file
+
+
+def create(server: ServerProcess, tpm: SoftwareTpm) -> str:
+    """A key for this machine as it is now; nobody else gets it."""
+    leaves = [{"claim": f"/pcrs/sha256/{index}", "equals": tpm.pcr(index)} for index in (0, 16)]
+    policy = {"allOf": [{"authority": "tpm", "allOf": leaves}], "conditions": {"requireKeyBinding": True}}
+    attributes = [(RELEASE_POLICY, (TEXT_STRING, json.dumps(policy)))]
+    with connect("localhost", server.port, server.certificate, server.key, server.ca) as client:
+        uid = client.create(CryptographicAlgorithm.AES, 256, CryptographicUsageMask.ENCRYPT, attributes=attributes)
+        with pytest.raises(OperationFailed) as refusal:
+            client.get(uid)
+    assert refusal.value.reason is ResultReason.PERMISSION_DENIED
+    return uid
+
+
+def example(server: ServerProcess, tpm: SoftwareTpm, server_key: Path, uid: str, *more: str) -> tuple[int, str]:
+    command = [sys.executable, str(ROOT / "scripts/examples/attested_get.py"), uid, "--server-key", str(server_key)]
+    command += [
+        "--state",
+        str(server.state),
+        "--port",
+        str(server.port),
+        "--tcti",
+        str(tpm.tcti),
+        "--pcrs",
+        "0,16",
+        *more,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return done.returncode, done.stdout.strip() or done.stderr
+
+
+def test_the_key_comes_to_the_machine_until_it_changes(
+    gated: ServerProcess, tpm: SoftwareTpm, server_key: Path
+) -> None:
+    uid = create(gated, tpm)
+    code, key = example(gated, tpm, server_key, uid)
+    assert (code, len(key)) == (0, 64), key
+    assert example(gated, tpm, server_key, uid, "--recipient-key", RECIPIENT_KEY) == (0, key)
+    tpm.extend(16, bytes(32))
+    code, said = example(gated, tpm, server_key, uid)
+    assert code != 0
+    assert "Permission Denied" in said
+    assert key not in said
+
+
+def test_after_a_restart_the_same_machine_gets_the_same_key(
+    gated: ServerProcess, tpm: SoftwareTpm, server_key: Path
+) -> None:
+    uid = create(gated, tpm)
+    code, key = example(gated, tpm, server_key, uid)
+    assert code == 0, key
+    gated.kill()
+    gated.start()
+    assert example(gated, tpm, server_key, uid) == (0, key)
