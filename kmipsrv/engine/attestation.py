@@ -6,7 +6,7 @@ Extension (spec/attested_release.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from kmipsrv.domain.attestation import Attestation, Challenge, Presented
@@ -22,6 +22,7 @@ from kmipsrv.spec.tags import Tag
 from kmipsrv.spec.versions import Version
 from kmipsrv.ttlv.codec import STRUCTURE, TEXT_STRING, Item
 
+_NAMING: Final = frozenset((Tag.UNIQUE_IDENTIFIER, Tag.PRIVATE_KEY_UNIQUE_IDENTIFIER, Tag.PUBLIC_KEY_UNIQUE_IDENTIFIER))
 TYPE_OF_CODE: Final = {int(code): name for name, code in EVIDENCE_TYPES.items()}
 
 
@@ -94,7 +95,7 @@ def _read_items(message: Attestation, items: Sequence[Item], version: Version) -
         extensions: list[MessageExtension] = []
         for tag, inner, value in fields if kind == STRUCTURE else ():
             if tag == Tag.REQUEST_PAYLOAD and inner == STRUCTURE:
-                named |= {each[2]: None for each in value if each[:2] == (Tag.UNIQUE_IDENTIFIER, TEXT_STRING)}
+                named |= dict.fromkeys(_identifiers(value))
             elif tag == Tag.MESSAGE_EXTENSION and inner == STRUCTURE:
                 extensions.append(bind(MessageExtension, value, version))
         recipient = requested_recipient([each for each in extensions if each.vendor_identification == VENDOR])
@@ -104,3 +105,12 @@ def _read_items(message: Attestation, items: Sequence[Item], version: Version) -
         raise KmipError(Cause.INVALID_FIELD, "one message has one recipient, as it has one Nonce")
     message.recipient = next(iter(recipients), b"")
     message.named = list(named)
+
+
+def _identifiers(items: Sequence[Item]) -> Iterator[str]:
+    """The Unique Identifiers in a payload, those of wrapping keys included."""
+    for tag, kind, value in items:
+        if kind == STRUCTURE:
+            yield from _identifiers(value)
+        elif kind == TEXT_STRING and tag in _NAMING:
+            yield value

@@ -10,7 +10,7 @@ For one opening of a guarded object (KMIP 1.2 §11.1, 2.1 §8.2):
 1. purpose    A policy that does not cover use lets the server compute with the key.
 2. evidence   Without an Attestation credential: Permission Denied to a client that is not Attestation Capable, or has no type of
               evidence in common with the policies; Attestation Required to any other, with a nonce.
-3. scope      The nonce was handed out for this object (Attestation Failed).
+3. scope      The nonce was handed out for this object; if not, nothing was given for it, and it is as in step 2.
 4. policy     One credential satisfies every policy (Permission Denied).
 5. recipient  Where a policy or the client asks for it, the evidence binds a key to wrap to (Attestation Failed).
 6. record     The decision is in the audit trail, whatever it is, and what is counted is counted.
@@ -122,11 +122,11 @@ class Appraisal:
     """One request message before the gate; see `domain.ports.Appraisal`."""
 
     __slots__ = (
-        "_asked",
         "_challenge",
         "_gate",
         "_ledger",
         "_message",
+        "_reached",
         "_refused",
         "_satisfied",
         "_settings",
@@ -145,8 +145,10 @@ class Appraisal:
         self._ledger: Ledger | None = None
         self._verified: tuple[Verified, ...] | None = None
         self._refused: Refused | None = None
-        self._asked: dict[str, None] = {}  # scopes of the objects that Attestation Required was answered for
-        self._types: list[frozenset[str]] = []  # for each of them, what could satisfy
+        self._reached: dict[str, None] = {}  # scopes of the guarded objects that the message has come to
+        self._types: list[
+            frozenset[str]
+        ] = []  # what could satisfy, for each that Attestation Required was answered for
         self._challenge: Challenge | None = None
         self._satisfied: dict[str, str] = {}  # unique identifier -> the policy that let it pass
 
@@ -189,10 +191,11 @@ class Appraisal:
             raise KmipError(Cause.ATTESTATION_FAILED, FAILED)
 
     def challenge(self) -> Challenge | None:
-        """See `domain.ports.Appraisal`. One nonce for every object that the message names: the header has room for one."""
-        if self._challenge is None and self._asked:
+        """See `domain.ports.Appraisal`. The header has room for one nonce, so it is for every object that the message has
+        reached or names: whoever comes back with evidence over it gets at least one object further."""
+        if self._challenge is None and self._types:
             owner = self._message.requester
-            scopes = [*self._asked, *(scope_of(owner, each) for each in self._message.named)]
+            scopes = [*self._reached, *(scope_of(owner, each) for each in self._message.named)]
             nonce = nonces.issue(
                 self._gate.nonce_key,
                 identity=self._message.client,
@@ -230,8 +233,9 @@ class Appraisal:
         return tuple(each for each in found if purpose is Purpose.EXPORT or each.use)  # 1.
 
     def _judge(self, obj: StoredObject, purpose: Purpose, guarding: tuple[Policy, ...]) -> Grant:
+        self._reached[scope_of(obj.owner, obj.unique_identifier)] = None
         if not self._message.presented:
-            self._ask(obj, purpose, guarding)
+            self._ask(obj, purpose, guarding, Refused("evidence", "no evidence was given"))
         if self._verified is None:
             raise RuntimeError("the credentials of a message are checked before its items")
         self.ledger.lock()
@@ -241,7 +245,7 @@ class Appraisal:
             try:
                 verified.of_scope(self._gate.nonce_key, self._message, scope, self.now)  # 3.
             except Refused as refused:
-                self._refuse(decisions.FAILED, obj, purpose, refused, verified=verified)
+                self._ask(obj, purpose, guarding, refused)
             judged = [self._evaluate(policy, verified, obj, count, recent) for policy in guarding]  # 4.
             if all(judgement.decision.allow for judgement in judged):
                 break
@@ -260,8 +264,8 @@ class Appraisal:
         self._satisfied[uid] = guarding[0].id
         return Grant(uid, obj.owner, purpose, obj.policy, recipient)
 
-    def _ask(self, obj: StoredObject, purpose: Purpose, guarding: tuple[Policy, ...]) -> NoReturn:
-        """Step 2 for a message without a credential."""
+    def _ask(self, obj: StoredObject, purpose: Purpose, guarding: tuple[Policy, ...], why: Refused) -> NoReturn:
+        """Steps 2 and 3 for a message whose credentials, if it has any, say nothing about this object."""
         message = self._message
         types = frozenset(self._settings.endorsements).intersection(*(each.evidence_types() for each in guarding))
         if message.types is not None:
@@ -272,10 +276,8 @@ class Appraisal:
         if not types:
             nothing = Refused("types", "no type of evidence that policies, server and client have in common")
             self._refuse(decisions.DENIED, obj, purpose, nothing, guarding=guarding)
-        self._asked[scope_of(obj.owner, obj.unique_identifier)] = None
         self._types.append(types)
-        asked = Refused("evidence", "a nonce was handed out")
-        self._refuse(decisions.CHALLENGED, obj, purpose, asked, guarding=guarding)
+        self._refuse(decisions.CHALLENGED, obj, purpose, why, guarding=guarding)
 
     def _evaluate(
         self, policy: Policy, verified: Verified, obj: StoredObject, count: int, recent: tuple[datetime.datetime, ...]

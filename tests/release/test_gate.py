@@ -240,8 +240,11 @@ def test_a_nonce_is_for_the_objects_it_was_asked_for(client: Client) -> None:
     uid, other = gated(client), gated(client)
     challenge, _ = ask(client, [get(uid)])
     shown = credential("tpm", challenge, tpm(covering(client, challenge)))
-    assert client.batch([get(other)], *capable(), shown)[0].reason is R.ATTESTATION_FAILED
-    assert (trail(client)[-1]["step"], trail(client)[-1]["object"]) == ("scope", other)
+    fields, (answer,) = client.message(client.frame([get(other)], *capable(), shown))
+    assert answer.reason is R.ATTESTATION_REQUIRED
+    assert challenge_of(fields) != challenge
+    record = trail(client)[-1]
+    assert (record["outcome"], record["step"], record["object"]) == ("challenged", "scope", other)
 
 
 @pytest.mark.parametrize(
