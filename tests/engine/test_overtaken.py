@@ -15,20 +15,21 @@ from tests.harness import ALICE, Client, Clock, make_engine, uid_item
 
 
 class Overtaken:
-    """A keyring during whose first opening somebody else gets the same object, which ends its being Fresh."""
+    """A keyring: when it opens an object for the first time, somebody else gets it meanwhile, and it is Fresh no longer."""
 
     def __init__(self, real: Keyring) -> None:
         self.real = real
         self.other: Client | None = None
+        self.fresh = ""
         self.opened = 0
 
     def seal(self, plaintext: bytes, binding: Binding) -> bytes:
         return self.real.seal(plaintext, binding)
 
     def open(self, sealed: bytes, binding: Binding, grant: Grant) -> bytes:
-        self.opened += 1
-        if self.other is not None and self.opened == 1:
-            self.other.ok(Operation.GET, uid_item(binding.unique_identifier))
+        self.opened += binding.unique_identifier == self.fresh
+        if self.other is not None and binding.unique_identifier == self.fresh and self.opened == 1:
+            self.other.ok(Operation.GET, uid_item(self.fresh))
         return self.real.open(sealed, binding, grant)
 
     def reseal(self, sealed: bytes, old: Binding, new: Binding) -> bytes:
@@ -39,7 +40,7 @@ def test_a_group_begins_again_and_nothing_is_done_twice(tmp_path: Path, keyring:
     overtaken = Overtaken(keyring)
     first, second = make_engine(tmp_path, overtaken, clock), make_engine(tmp_path, keyring, clock)
     client, overtaken.other = Client(first), Client(second)
-    fresh = client.create()
+    overtaken.fresh = fresh = client.create()
     clock.advance(1)
     requests = [
         client.frame([(Operation.GET, [uid_item(fresh)])]),
@@ -70,7 +71,7 @@ def test_the_streams_of_a_group_that_begins_again_are_over(tmp_path: Path, keyri
     overtaken = Overtaken(keyring)
     first, second = make_engine(tmp_path, overtaken, clock), make_engine(tmp_path, keyring, clock)
     client, overtaken.other = Client(first), Client(second)
-    fresh = client.create()
+    overtaken.fresh = fresh = client.create()
     begun = client.ok(Operation.HASH, hashing(), data(b"one"), (Tag.INIT_INDICATOR, 6, True))
     correlation = Tag.CORRELATION_VALUE, BYTE_STRING, begun.one(Tag.CORRELATION_VALUE)
     requests = [
