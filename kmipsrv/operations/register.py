@@ -49,7 +49,7 @@ def register(ctx: Context, request: RegisterRequest) -> RegisterResponse:
     if given is None:
         raise KmipError(Cause.MISSING_DATA, "the object is missing")
     if given.kind is not kind:
-        raise KmipError(Cause.INVALID_FIELD, f"the object is not a {kind.text}")
+        raise KmipError(Cause.INVALID_OBJECT_TYPE, f"the object is not a {kind.text}")
     check_storage_masks(ctx.settings, request.protection_storage_masks)
     bag = ctx.requested(request.attributes)
     new = NewObject(kind, bag, ctx.settings)
