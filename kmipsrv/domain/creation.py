@@ -11,6 +11,7 @@ from kmipsrv.domain.ports import StoredObject
 from kmipsrv.domain.settings import Settings
 from kmipsrv.errors import Cause, KmipError
 from kmipsrv.spec.attribute_bag import AttributeBag
+from kmipsrv.spec.attribute_codec import RELEASE_POLICY
 from kmipsrv.spec.attributes import ATTRIBUTES, Key, key_name
 from kmipsrv.spec.enums import CryptographicAlgorithm as A
 from kmipsrv.spec.enums import CryptographicUsageMask, HashingAlgorithm, KeyFormatType, ObjectType, RNGAlgorithm
@@ -51,6 +52,8 @@ def check_client_attribute(key: Key, object_type: ObjectType, rules: str) -> Non
     if not isinstance(key, Tag):
         if key[0] == SERVER_VENDOR:
             raise KmipError(Cause.ATTRIBUTE_READ_ONLY, "the attributes of vendor 'y' are the server's")
+        if key == RELEASE_POLICY and not {"C", "S"} & set(rules):
+            raise KmipError(Cause.ATTRIBUTE_READ_ONLY, "a release policy is changed by an administrator's order only")
         return
     row = ATTRIBUTES[key]
     if set(rules).isdisjoint(row.rules):

@@ -118,7 +118,8 @@ def parse(data: bytes) -> dict[str, Any]:
 
 
 def replay(record: Mapping[str, Any], find: Find, approvers: Mapping[str, PublicKey] | None = None) -> list[Decision]:
-    """The decisions of a record, derived again from its facts; `find` knows policies by their ids. With `approvers`, the approvals are verified again too.
+    """The decisions of a record, derived again from its facts; `find` knows policies by their ids. With `approvers`, the
+    approvals are verified again too.
 
     An empty list where no policy was judged. Raises NotReplayed where the outcome is not the one recorded.
     """
