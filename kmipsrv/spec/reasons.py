@@ -113,6 +113,12 @@ _MODERN_ROWS: dict[tuple[C, O], R] = {
     (C.WRONG_KEY_LIFECYCLE_STATE, O.EXPORT): R.PERMISSION_DENIED,
     # "Illegal Object Type" is Check's alone, "Item Not Found" that of Certify and Create Split Key.
     (C.INVALID_OBJECT_TYPE, O.CHECK): R.ILLEGAL_OBJECT_TYPE,
+    # Tables without Invalid Attribute Value.
+    (C.INVALID_ATTRIBUTE_VALUE, O.DERIVE_KEY): R.INVALID_FIELD,
+    (C.INVALID_ATTRIBUTE_VALUE, O.CERTIFY): R.INVALID_FIELD,
+    (C.INVALID_ATTRIBUTE_VALUE, O.RE_CERTIFY): R.INVALID_FIELD,
+    (C.INVALID_ATTRIBUTE_VALUE, O.RE_KEY): R.INVALID_FIELD,
+    (C.INVALID_ATTRIBUTE_VALUE, O.RE_KEY_KEY_PAIR): R.INVALID_FIELD,
     # An Offset without an Activation Date to count from: the tables have no Illegal Operation.
     (C.ILLEGAL_OPERATION, O.RE_KEY): R.INVALID_FIELD,
     (C.ILLEGAL_OPERATION, O.RE_KEY_KEY_PAIR): R.INVALID_FIELD,
