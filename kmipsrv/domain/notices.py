@@ -137,8 +137,8 @@ class Outbox:
         return Notice(obj.unique_identifier, bag, tuple(deleted))
 
     def _write(self, endpoint: Endpoint, stored: StoredObject, notice: Notice) -> None:
-        # Keys sort by time, and the notices of one object within a second by its revision.
-        key = f"{self.now:011x}-{stored.revision:08x}-{self.random(8).hex()}"
+        # Keys sort by time; within a second by the age of the object, and those of one object by its revision.
+        key = f"{self.now:011x}-{stored.key or 0:016x}-{stored.revision:08x}-{self.random(4).hex()}"
         self.work.write(NOTICE, key, notice.encode(), owner=endpoint.name, expires=self.now + self.kept)
 
 
