@@ -72,8 +72,8 @@ def measure(chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:
     result["rounds"], result["floors"] = rounds, floors.measure(folder, chosen.floor)
     if chosen.gate:
         say("attestation")
-        result["gate"] = gate.measure(chosen.floor)
-    result["remarks"] = remarks(rounds)
+        result["gate"] = gate.measure(folder / "gate", chosen.floor)
+    result["remarks"] = remarks(rounds) + (gate.remarks(result["gate"]) if chosen.gate else [])
     return result
 
 

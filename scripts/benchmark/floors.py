@@ -12,10 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kmipsrv.domain.binding import Binding
-from kmipsrv.domain.grant import Purpose
 from kmipsrv.domain.ports import StoredObject
 from kmipsrv.keyring import provision
-from kmipsrv.release.gate import Gate
+from kmipsrv.release.gate import own_grant
 from kmipsrv.store.sqlite import SQLiteStore
 
 OWNER = "default:CN=benchmark"
@@ -43,9 +42,9 @@ def keyring(folder: Path, seconds: float) -> dict[str, float]:
     """The envelope on a SoftHSM2 token."""
     folder.mkdir(mode=0o700)
     envelope = provision.open_keyring(provision.initialise(folder).settings)
-    binding = Binding("0b8d3c4e-5b0c-4a43-9a35-0c84a4d1ef5e", 2, "", OWNER)
+    binding = Binding("0b8d3c4e-5b0c-4a43-9a35-0c84a4d1ef5e", 0, "", OWNER)
     sealed = envelope.seal(MATERIAL, binding)
-    grant = Gate().authorize(binding.unique_identifier, OWNER, "", Purpose.EXPORT)
+    grant = own_grant(binding)
     return {
         "unseal": rate(lambda: envelope.open(sealed, binding, grant), seconds),
         "seal": rate(lambda: envelope.seal(MATERIAL, binding), seconds),

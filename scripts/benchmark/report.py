@@ -29,7 +29,7 @@ def table(result: dict[str, Any]) -> str:
     lines += [f"  {name:<28}{value:>12,.0f}" for name, value in result["floors"].items()]
     if "gate" in result:
         lines += ["", "attestation, one core, milliseconds"]
-        lines += [f"  {name:<28}{value:>12.2f}" for name, value in result["gate"].items()]
+        lines += [f"  {name:<28}{value:>12.3f}" for name, value in result["gate"].items()]
     return "\n".join([*lines, *result["remarks"]])
 
 
