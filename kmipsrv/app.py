@@ -159,6 +159,7 @@ def settings(config: Config, attestation_types: tuple[AttestationType, ...] = ()
         maximum_random_bytes=limits.rng_bytes,
         maximum_split_key_parts=limits.split_key_parts,
         maximum_streams=limits.streams,
+        maximum_asynchronous=limits.asynchronous,
         allow_legacy_algorithms=config.cryptography.allow_legacy,
         interop=config.interop,
         endpoints=endpoints(config),

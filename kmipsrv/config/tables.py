@@ -154,6 +154,8 @@ class Limits:
     """Parts of one split key."""
     streams: int = setting(count(1, 100_000), 256)
     """Multi-part cryptographic operations open at once, for one identity, in each worker."""
+    asynchronous: int = setting(count(1, 100_000), 1000)
+    """Asynchronous requests of one owner that wait to be polled for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,6 +46,7 @@ from kmipsrv.ttlv.codec import BYTE_STRING, ENUMERATION, STRUCTURE, Item, encode
 
 logger = logging.getLogger(__name__)
 
+TIDYING = 60  # seconds between two removals of records whose time has passed (tickets, failed logins, jobs, …)
 CREDENTIALS = -1  # the place of the header's Credentials among what was prepared beside the queue
 
 # What an undone item's answer may still say: which objects it had made or touched, never what they hold.
@@ -81,6 +82,7 @@ class Dispatcher:
         self.random = random
         self.streams = Streams(settings.maximum_streams, settings.maximum_stream_bytes, random)
         self.generator = Seeded(random)
+        self._next_tidying = 0  # when records whose time has passed are removed again
         self._next_look = 0  # when postponed requests are looked for again
 
     def respond(self, work: Work, call: Call, message: Item, now: int) -> bytes:
@@ -213,6 +215,9 @@ class Dispatcher:
             return
         self._next_look = now + _asynchronous.PAUSE
         self._withdrawn = link_credentials.withdrawn(work)
+        if now >= self._next_tidying:
+            self._next_tidying = now + TIDYING
+            work.expire(now)
         ctx = self.context(work, Identity(domain="", name="", owner=""), NEWEST, now)
         _asynchronous.run_waiting(ctx, self._deferred)
 

@@ -203,3 +203,17 @@ def test_a_wrong_password_fails_every_item(alice: Client) -> None:
     assert alice.ok(Operation.QUERY, QUERY).payload
     none: Item = (Tag.TICKET, STRUCTURE, [(Tag.TICKET_TYPE, ENUMERATION, 1), (Tag.TICKET_VALUE, BYTE_STRING, b"")])
     assert with_ticket(alice, none).refused(Operation.QUERY, QUERY) is ResultReason.INVALID_TICKET
+
+
+def test_records_pass_away(alice: Client, clock: Clock) -> None:
+    login(alice, (Tag.LEASE_TIME, INTERVAL, 10))
+    with_password(alice, "Fred", "wrong").call(Operation.QUERY, QUERY)
+
+    def kept() -> int:
+        with alice.engine.store.work() as work:
+            return len(work.records("ticket", alice.identity.owner)) + len(work.records("failed logins", ""))
+
+    assert kept() == 2
+    clock.advance(4000)
+    alice.ok(Operation.QUERY, QUERY)
+    assert kept() == 0
