@@ -16,8 +16,6 @@ from typing import Any
 from benchmark.servers import Kmipsrv, kmipsrv
 
 from demonstration.page import page
-from kmipsrv.app import open_store
-from kmipsrv.audit.journal import records, verify_trail
 from kmipsrv.client import (
     AttestationRequired,
     Client,
@@ -30,7 +28,6 @@ from kmipsrv.client import (
     material,
 )
 from kmipsrv.client.tpm import Tpm, TpmAttester, TpmFailure
-from kmipsrv.config import load
 from kmipsrv.operations.get import GetRequest
 from kmipsrv.release.recipient import NotReleased
 from kmipsrv.release.statements import key_id, load_public_key
@@ -203,18 +200,17 @@ def demonstrate(folder: Path, tpm: SoftwareTpm) -> list[tuple[str, Mapping[str, 
     tell(command("attest", "import", "-c", file, "tpm", str(folder / "ak.pem")))
     step("The machine gets to know the server's signing key", "It believes no release without that signature.")
     server_key = command("release", "key", "-c", file).encode()
+    key_file = folder / "server.pem"
+    key_file.write_bytes(server_key)
     tell(key_id(load_public_key(server_key)))
     certificate = server.certificate.read_bytes()
     with server, connect("127.0.0.1", server.port, server.certificate, server.key, server.ca) as client:
         headings = list(story(tpm, client, Machine(tpm, client, certificate, server_key), certificate))
 
     step("The audit trail", "One record for each decision, each bound to the one before it, the last one signed.")
-    store = open_store(load(Path(file)))
-    with store.work() as work:
-        head = verify_trail(work, load_public_key(server_key))  # type: ignore[arg-type]
-        found = [json.loads(body) for _, body, _ in records(work)]
-    store.close()
-    tell(f"{head.number} records, none changed, removed or moved")
+    tell(command("audit", "verify", "-c", file, "--key", str(key_file)))
+    tell(command("release", "replay", "-c", file))
+    found = [json.loads(line) for line in command("audit", "show", "-c", file).splitlines()]
     decisions = [record for record in found if record.get("kind") == "release"]
     must(len(decisions) == len(headings), f"{len(decisions)} decisions are on record, there were {len(headings)}")
     for heading, record in zip(headings, decisions, strict=True):
