@@ -28,7 +28,7 @@ def options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--seconds", type=float, default=4.0, help="for each server, operation and number of connections"
     )
-    parser.add_argument("--rounds", type=int, default=2, help="turns into which these seconds are divided")
+    parser.add_argument("--rounds", type=int, default=4, help="turns into which these seconds are divided")
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 8, 64], metavar="N")
     parser.add_argument("--workers", type=int, nargs="+", metavar="N", help="default: 1, and 2 on two cores or more")
     parser.add_argument("--json", type=Path, default=ROOT / "bench-out" / "bench.json", metavar="FILE")
@@ -46,7 +46,7 @@ def options(arguments: list[str]) -> argparse.Namespace:
 
 def measure(chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Everything, in a temporary folder."""
-    load = Load(folder, python=chosen.python_load)
+    load, measured_on = Load(folder, python=chosen.python_load), machine()
     with ExitStack() as running:
         ours = [running.enter_context(Kmipsrv(folder / f"workers-{count}", count)) for count in chosen.workers]
         servers: list[Server] = [*ours, running.enter_context(PyKMIP(ours[0].state))]
@@ -67,7 +67,7 @@ def measure(chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:
                     rounds.append(row | total.summary())
         about = {each.name: each.about for each in (*servers, echo)}
     say("floors")
-    result: dict[str, Any] = {"machine": machine(), "revision": revision(), "load": load.name, "servers": about}
+    result: dict[str, Any] = {"machine": measured_on, "revision": revision(), "load": load.name, "servers": about}
     report.add_ratios(rounds)
     result["rounds"], result["floors"] = rounds, floors.measure(folder, chosen.floor)
     if chosen.gate:
@@ -121,7 +121,8 @@ def machine() -> str:
     model = next(
         (line.split(":", 1)[1].strip() for line in cpuinfo() if line.startswith("model name")), platform.machine()
     )
-    return f"{os.cpu_count()} × {model}, {platform.system()} {platform.release()}, Python {platform.python_version()}"
+    busy = f"{os.getloadavg()[0]:.1f} busy before"  # on a machine that has other work the ratios are too low
+    return f"{os.cpu_count()} × {model} ({busy}), {platform.system()} {platform.release()}, Python {platform.python_version()}"
 
 
 def cpuinfo() -> list[str]:
