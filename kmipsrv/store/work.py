@@ -226,7 +226,7 @@ class SqlWork:
     def audit_head(self) -> tuple[int, bytes]:
         """See `domain.ports.Work`."""
         rows = self._read(self._statements.audit_head, ())
-        return (int(rows[0][0]), bytes(rows[0][1])) if rows else (0, b"")
+        return (int(rows[0][0]), _octets(rows[0][1])) if rows else (0, b"")
 
     def append_audit(self, number: int, body: bytes, digest: bytes) -> None:
         """See `domain.ports.Work`."""
@@ -236,7 +236,7 @@ class SqlWork:
     def audit(self, after: int, last: int) -> Sequence[tuple[int, bytes, bytes]]:
         """See `domain.ports.Work`."""
         rows = self._read(self._statements.audit, (after, last))
-        return [(int(number), bytes(body), bytes(digest)) for number, body, digest in rows]
+        return [(int(number), _octets(body), _octets(digest)) for number, body, digest in rows]
 
     # -- inside --
 
@@ -343,6 +343,11 @@ class SqlWork:
     def _conflict(self) -> KmipError:
         self.roll_back()
         return StoreConflict()
+
+
+def _octets(value: Any) -> bytes:
+    """The octets of a value that was written as octets; whoever wrote something else there did not write that."""
+    return bytes(value) if isinstance(value, bytes | memoryview) else str(value).encode("utf-8", "replace")
 
 
 class _Savepoint:
