@@ -116,6 +116,7 @@ class Delivery:
             operation, request = composed
             version = self._endpoint.version
             read_response(connection.exchange(request_message(version, operation, request)), version, operation)
+            logger.info("endpoint %s: %s of %s", self._endpoint.name, operation.text, request.unique_identifier)
 
     def _count(self, key: str, error: Exception) -> None:
         """A message was refused, or is none: it does not stop those behind it for ever."""
