@@ -118,6 +118,6 @@ def test_the_examples_run(server: ServerProcess) -> None:
     other = example(server, "register", "00" * 16, "of my own")
     assert example(server, "get", other) == "00" * 16
     assert example(server, "locate") == other
-    assert sorted(path.stem for path in EXAMPLES.glob("*.py")) == sorted(
-        ["connection", "create", "register", "get", "locate", "activate", "revoke", "destroy", "attributes"]
-    )
+    elsewhere = {"connection", "attested_get"}  # the second is run by the demonstration of attested release
+    ran = {"create", "register", "get", "locate", "activate", "revoke", "destroy", "attributes"}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == ran | elsewhere
