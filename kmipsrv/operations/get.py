@@ -14,6 +14,7 @@ from kmipsrv.operations._key_wrapping import HIDES, wrapped
 from kmipsrv.operations._pkcs12 import contained, private_key_of
 from kmipsrv.operations._registry import operation
 from kmipsrv.operations._stored_keys import unwrapped
+from kmipsrv.operations._version_fit import check_expressible, check_type, fits, form_for, named_for
 from kmipsrv.spec.enums import (
     CryptographicAlgorithm,
     CryptographicUsageMask,
@@ -72,6 +73,7 @@ def exported(ctx: Context, obj: ManagedObject, request: GetRequest) -> AnyObject
     if request.key_format_type is KeyFormatType.PKCS_12:
         obj = private_key_of(ctx, obj)
     kind, wrapping = obj.object_type, request.key_wrapping_specification
+    check_type(kind, ctx.version)
     obj.require_alive(ctx.now)
     if not obj.flag(Flag.EXTRACTABLE):
         raise KmipError(Cause.NOT_EXTRACTABLE, "the object is not Extractable")
@@ -88,9 +90,17 @@ def exported(ctx: Context, obj: ManagedObject, request: GetRequest) -> AnyObject
         return AnyObject(ObjectType.PRIVATE_KEY, contained(ctx, obj))
     encoded = ctx.open(obj, Purpose.EXPORT)
     plain = request.key_format_type is None and request.key_compression_type is None and request.key_wrap_type is None
-    if plain and wrapping is None and not sensitive and kind is not ObjectType.SPLIT_KEY and _WRAPPED not in encoded:
+    if (
+        plain
+        and wrapping is None
+        and not sensitive
+        and kind is not ObjectType.SPLIT_KEY
+        and _WRAPPED not in encoded
+        and fits(obj, encoded, ctx.version)
+    ):
         return AnyObject(kind, encoded)  # what was sealed is what is sent
     body = decode_object(encoded)
+    check_expressible(kind, body, ctx.version)
     if not hasattr(body, "key_block"):
         if request.key_format_type is not None or request.key_compression_type is not None:
             raise KmipError(Cause.KEY_FORMAT_TYPE_NOT_SUPPORTED, f"a {kind.text} has no Key Format Type")
@@ -117,7 +127,8 @@ def _shown(ctx: Context, obj: ManagedObject, block: KeyBlock, request: GetReques
         raise _sensitive()  # a Wrapping Key Link alone does not wrap anything
     domain = obj.attributes.get(Tag.CRYPTOGRAPHIC_DOMAIN_PARAMETERS)
     curve = domain.recommended_curve if domain is not None else None
-    block = converted(obj.object_type, block, request.key_format_type, request.key_compression_type, curve)
+    form = form_for(obj.object_type, block, request.key_format_type, ctx.version)
+    block = named_for(converted(obj.object_type, block, form, request.key_compression_type, curve), ctx.version)
     return block if wrapping is None else wrapped(ctx, obj, block, wrapping, inside=inside)
 
 

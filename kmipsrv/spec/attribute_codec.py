@@ -17,13 +17,15 @@ from kmipsrv.errors import Cause, KmipError
 from kmipsrv.spec import enums as e
 from kmipsrv.spec.attribute_bag import AttributeBag
 from kmipsrv.spec.attributes import ATTRIBUTES, BY_NAME, LINK_TAGS, LINK_TYPES, Attribute, Key, attribute
-from kmipsrv.spec.schema import Codec, codec_for, tag_name
+from kmipsrv.spec.schema import Codec, codec_for, plan, tag_name
 from kmipsrv.spec.structures import Link, Name
 from kmipsrv.spec.tags import Tag
 from kmipsrv.spec.types import Reference
-from kmipsrv.spec.versions import NEWEST, V2_0, V3_0, Version
+from kmipsrv.spec.versions import NEWEST, V2_0, V3_0, Named, Version
 from kmipsrv.ttlv.codec import (
+    DATE_TIME_EXTENDED,
     ENUMERATION,
+    IDENTIFIER,
     INTEGER,
     NAME_REFERENCE,
     REFERENCE,
@@ -228,12 +230,40 @@ class Attributes(AttributeBag):
 
 
 def attribute_items(bag: AttributeBag, version: Version) -> list[Item]:
-    """The attributes as `version` writes them, one after the other: 1.x Attribute structures, or 2.x values."""
+    """The attributes as `version` writes them, one after the other: 1.x Attribute structures, or 2.x values. What the version
+    has no words for is left out."""
+    said = [(k, i, _in_older_words(v, version)) for k, i, v in bag.items() if expressible(v, version)]
     if version >= V2_0:
-        found = [_write_2x(key, value, version) for key, _, value in bag.items()]
+        found = [_write_2x(key, value, version) for key, _, value in said]
     else:
-        found = [_write_1x(key, index, value, version) for key, index, value in bag.items()]
+        found = [_write_1x(key, index, value, version) for key, index, value in said]
     return [item for item in found if item is not None]
+
+
+def expressible(value: Any, version: Version) -> bool:
+    """Whether the version has every enumeration value and item type that is in an attribute's value or a structure."""
+    if isinstance(value, Named):
+        return value.exists_in(version) or value in _OLDER_WORDS
+    if isinstance(value, list):
+        return all(expressible(each, version) for each in value)
+    if isinstance(value, tuple):  # an item's type and value
+        kind, content = value
+        if _TYPES_SINCE.get(kind, version) > version:
+            return False
+        return kind != STRUCTURE or all(expressible(item[1:], version) for item in content)
+    if not hasattr(value, "__dataclass_fields__"):
+        return True
+    written = plan(type(value), version).writers
+    return all(expressible(getattr(value, each.name), version) for each in written)
+
+
+def _in_older_words(value: Any, version: Version) -> Any:
+    return _OLDER_WORDS.get(value, value) if isinstance(value, Named) and not value.exists_in(version) else value
+
+
+# EC is an algorithm since 1.2; before, its keys went by the name of their use.
+_OLDER_WORDS: Final[dict[Named, Named]] = {e.CryptographicAlgorithm.EC: e.CryptographicAlgorithm.ECDSA}
+_TYPES_SINCE: Final = {DATE_TIME_EXTENDED: V2_0, IDENTIFIER: V3_0, REFERENCE: V3_0, NAME_REFERENCE: V3_0}
 
 
 class SpreadAttributes(Attributes):
