@@ -167,6 +167,24 @@ def first_client(config: Config, now: datetime) -> Findings:
     yield from _about("first client", path, certificate, found)
 
 
+def notification_endpoints(config: Config, now: datetime) -> Findings:
+    """What the server shows to endpoints, and whom it takes for them."""
+    mend = f"kmipsrv client-cert -c {config.folder / 'kmipsrv.yaml'} notifier --out {config.tls.certificate.parent}"
+    for number, row in enumerate(config.notifications.endpoints):
+        subject = f"endpoint {row.address}"
+        try:
+            certificates.read_certificates(row.ca)
+            certificate = certificates.read_certificates(row.certificate)[0]
+            certificates.check_pair(certificate, row.key)
+        except ConfigError as error:
+            yield Finding(
+                Level.ERROR, subject, str(error), f"name the right files in notifications.endpoints[{number}]"
+            )
+            continue
+        found = [*_dates(certificate, now, mend), *_purpose(certificate, CLIENT, mend), *private(row.key)]
+        yield from _about(subject, row.certificate, certificate, found)
+
+
 def _about(subject: str, path: Path, certificate: x509.Certificate, found: list[Finding]) -> Findings:
     name = certificate.subject.rfc4514_string() or "no subject"
     if not found:
@@ -312,5 +330,14 @@ def _taken(config: Config, name: str, where: Address, subject: str) -> Finding:
 
 
 Check = Callable[[Config, datetime], Findings]
-CHECKS: Final[tuple[Check, ...]] = (state, server_certificate, client_authorities, first_client, token, database, port)
+CHECKS: Final[tuple[Check, ...]] = (
+    state,
+    server_certificate,
+    client_authorities,
+    first_client,
+    notification_endpoints,
+    token,
+    database,
+    port,
+)
 """The checks, in the order in which they are made."""

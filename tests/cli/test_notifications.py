@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import yaml
 from kmip import enums
 
 from kmipsrv import app
+from kmipsrv.cli.doctor import Level, examine
 from kmipsrv.config import Address, Config, load, read
 from kmipsrv.domain.notices import Endpoint
 from kmipsrv.errors import ConfigError
@@ -86,6 +88,23 @@ def test_the_server_does_not_start_with_files_that_are_none(tmp_path: Path, kmip
     run = kmipsrv("serve", "-c", state / "kmipsrv.yaml", "--listen", "127.0.0.1:0")
     assert run.code != 0
     assert "notifications.endpoints[0]" in run.err
+
+
+def test_the_doctor_looks_at_what_is_shown_to_endpoints(copy: Path) -> None:
+    now = datetime.now(UTC)
+    certs = copy / "certs"
+
+    def found(certificate: str) -> list[tuple[Level, str]]:
+        notifying(copy, {**ROW, "certificate": f"certs/{certificate}.pem", "key": f"certs/{certificate}.key"})
+        about = (each for each in examine(copy / "kmipsrv.yaml", now) if each.subject.startswith("endpoint"))
+        return [(each.level, each.text) for each in about]
+
+    ((level, text),) = found("client")
+    assert (level, str(certs / "client.pem") in text) == (Level.GOOD, True)
+    ((level, text),) = found("server")
+    assert (level, text.endswith("its extended key usage lacks clientAuth")) == (Level.ERROR, True)
+    ((level, text),) = found("nothing")
+    assert (level, "nothing.pem" in text) == (Level.ERROR, True)
 
 
 def test_what_a_server_leaves_undelivered_another_one_delivers(tmp_path: Path, kmipsrv: Runner) -> None:
