@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Attestation:
     presented: Sequence[Presented] = ()
     recipient: bytes = b""  # SubjectPublicKeyInfo of the key that the client wants released keys to be wrapped to
     named: Sequence[str] = ()  # the unique identifiers in the items
+    appraised: Any = None  # what `Gate.appraise` made of the credentials beside the queue
 
 
 @dataclass(frozen=True, slots=True)

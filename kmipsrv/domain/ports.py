@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from kmipsrv.domain.attestation import Attestation, Challenge
 from kmipsrv.domain.binding import Binding
@@ -136,6 +136,9 @@ class Keyring(Protocol):
 
 class Gate(Protocol):
     """release/gate.py: the maker of Grants."""
+
+    def appraise(self, message: Attestation) -> Any:
+        """The slow part, the verification of evidence, without the database and in any thread: `message.appraised`."""
 
     def appraisal(self, message: Attestation, work: Work) -> Appraisal:
         """One request message before the gate."""

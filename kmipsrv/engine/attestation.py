@@ -22,6 +22,7 @@ from kmipsrv.spec.tags import Tag
 from kmipsrv.spec.versions import Version
 from kmipsrv.ttlv.codec import STRUCTURE, TEXT_STRING, Item
 
+APPRAISED: Final = -2  # the place of the evidence among what was prepared beside the queue
 _NAMING: Final = frozenset((Tag.UNIQUE_IDENTIFIER, Tag.PRIVATE_KEY_UNIQUE_IDENTIFIER, Tag.PUBLIC_KEY_UNIQUE_IDENTIFIER))
 TYPE_OF_CODE: Final = {int(code): name for name, code in EVIDENCE_TYPES.items()}
 
@@ -48,12 +49,13 @@ def attestation_of(
     message = Attestation(
         now=now,
         frame=call.frame,
-        client=f"{identity.domain}:{identity.name}",
+        client=f"{call.peer.identity.domain}:{call.peer.identity.name}",
         requester=identity.owner,
         client_key=call.peer.public_key,
         capable=bool(header.attestation_capable_indicator),
         types=[TYPE_OF_CODE.get(each, "") for each in header.attestation_type] or None,
     )
+    message.appraised = (call.prepared or {}).get(APPRAISED)
     if message.capable or credentials:
         message.presented = [_presented(each) for each in credentials]
         _read_items(message, items, version)

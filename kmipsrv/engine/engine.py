@@ -14,6 +14,7 @@ from typing import Any
 from kmipsrv.domain.identity import Identity
 from kmipsrv.domain.ports import Gate, Keyring, Store, Work
 from kmipsrv.domain.settings import Settings
+from kmipsrv.engine import attestation
 from kmipsrv.engine.call import Call
 from kmipsrv.engine.dispatcher import CREDENTIALS, Dispatcher, failure
 from kmipsrv.engine.ports import Authenticator
@@ -99,8 +100,8 @@ class Engine:
     def prepare(self, call: Call) -> Callable[[], Any] | None:
         """The slow part of a call as a function to be run beside the queue, None when there is none.
 
-        Its result maps the number of a batch item (CREDENTIALS for the header) to what the operation's `prepare` made, or
-        to the KmipError it raised.
+        Its result maps the number of a batch item (CREDENTIALS and APPRAISED for the header) to what the operation's
+        `prepare` made, or to the KmipError it raised.
         """
         if not (self._slow is not None and self._slow.search(call.frame)) and _CREDENTIAL not in call.frame:
             return None
@@ -116,9 +117,16 @@ class Engine:
             header, items = request_parts(message, version)
         except KmipError:
             return made  # the answer will say what is wrong
-        credentials = header.credentials
+        credentials, attested = attestation.split(header.credentials)
         if credentials:
             made[CREDENTIALS] = self.dispatcher.authenticator.prepare(credentials)
+        if attested and header.attestation_capable_indicator:
+            try:
+                now = int(self.clock())
+                asked = attestation.attestation_of(call, header, items, attested, call.peer.identity, version, now)
+                made[attestation.APPRAISED] = self.dispatcher.gate.appraise(asked)
+            except KmipError:
+                pass  # the answer will say what is malformed
         for number, (_, _, fields) in enumerate(items[: self.settings.batch_items]):
             found = {tag: value for tag, _, value in fields}
             row = OPERATIONS.get(found.get(Tag.OPERATION))  # type: ignore[arg-type]

@@ -58,29 +58,40 @@ def digest_of(presented: Presented) -> str:
     return hashlib.sha256(evidence_of(presented)).hexdigest()
 
 
+def use_nonces(
+    message: Attestation, key: bytes, now: datetime.datetime, consume: Callable[[bytes, datetime.datetime], None]
+) -> None:
+    """Steps 2 and 3: use up every nonce of the message. `key` makes nonces. Raises Refused with the step's name."""
+    for nonce in _nonces(message, key, now).values():
+        consume(nonce.id, nonce.expires)
+
+
 def verify_credentials(
     message: Attestation,
     key: bytes,
     endorsements: Mapping[str, Endorsements],
     now: datetime.datetime,
-    consume: Callable[[bytes, datetime.datetime], None],
     *,
     bare_nonce: bool = False,
 ) -> tuple[Verified, ...]:
-    """Steps 1 to 5 for every credential. `key` makes nonces, `consume` uses one up. Raises Refused with the step's name."""
+    """Steps 1, 2, 4 and 5 for every credential: all but the use of the nonce. Raises Refused with the step's name."""
     if len(message.presented) > MOST:  # 1.
         raise Refused("form", f"more than {MOST} credentials")
     forms = [_form(presented, endorsements) for presented in message.presented]
-    found: dict[bytes, nonces.Nonce] = {}
-    for each in message.presented:
-        nonce = nonces.verify(key, each.nonce_id, each.nonce_value, identity=message.client, scope=None, now=now)  # 2.
-        found[nonce.id] = nonce
-    for nonce in found.values():
-        consume(nonce.id, nonce.expires)  # 3.
+    found = _nonces(message, key, now)
     return tuple(
         _verify(message, kind, evidence, found[each.nonce_id], endorsements[kind], now, bare_nonce)
         for each, (kind, evidence) in zip(message.presented, forms, strict=True)
     )
+
+
+def _nonces(message: Attestation, key: bytes, now: datetime.datetime) -> dict[bytes, nonces.Nonce]:
+    """The nonces of the message, by identifier."""
+    found: dict[bytes, nonces.Nonce] = {}
+    for each in message.presented[:MOST]:
+        nonce = nonces.verify(key, each.nonce_id, each.nonce_value, identity=message.client, scope=None, now=now)  # 2.
+        found[nonce.id] = nonce
+    return found
 
 
 def _form(presented: Presented, endorsements: Mapping[str, Endorsements]) -> tuple[str, bytes]:

@@ -35,7 +35,7 @@ from kmipsrv.domain.ports import Labels, StoredObject, Work
 from kmipsrv.errors import Cause, KmipError
 from kmipsrv.release import decisions, nonces
 from kmipsrv.release import policy as policies
-from kmipsrv.release.appraisal import Verified, digest_of, verify_credentials
+from kmipsrv.release.appraisal import Verified, digest_of, use_nonces, verify_credentials
 from kmipsrv.release.approvals import Approval, count_approvals
 from kmipsrv.release.evidence import TYPES, Endorsements
 from kmipsrv.release.facts import Facts
@@ -89,6 +89,17 @@ class Gate:
         self.ledger = ledger
         self.random = random
         self._known: dict[str, Policy] = {}
+
+    def appraise(self, message: Attestation) -> tuple[Verified, ...] | Refused:
+        """See `domain.ports.Gate`. Nonces are looked at before the evidence, and used up later, in the message's turn."""
+        settings = self.settings
+        now = datetime.datetime.fromtimestamp(message.now, datetime.UTC)
+        try:
+            return verify_credentials(
+                message, self.nonce_key, settings.endorsements, now, bare_nonce=settings.bare_nonce
+            )
+        except Refused as refused:
+            return refused
 
     def appraisal(self, message: Attestation, work: Work) -> Appraisal:
         """See `domain.ports.Gate`."""
@@ -173,14 +184,11 @@ class Appraisal:
             try:
                 if not message.capable:
                     raise Refused("capable", "a credential from a client that is not Attestation Capable")
-                self._verified = verify_credentials(
-                    message,
-                    self._gate.nonce_key,
-                    self._settings.endorsements,
-                    self.now,
-                    self.ledger.consume,
-                    bare_nonce=self._settings.bare_nonce,
-                )
+                use_nonces(message, self._gate.nonce_key, self.now, self.ledger.consume)
+                found = self._gate.appraise(message) if message.appraised is None else message.appraised
+                if isinstance(found, Refused):
+                    raise found
+                self._verified = found
             except Refused as refused:
                 self._refused = refused
         if self._refused is not None:

@@ -12,12 +12,14 @@ import pytest
 from kmipsrv.domain.ports import Keyring
 from kmipsrv.engine.call import Call, Peer
 from kmipsrv.engine.engine import Engine
+from kmipsrv.identity.authenticator import CredentialAuthenticator, User
+from kmipsrv.identity.password import hash_password
 from kmipsrv.release import decisions
 from kmipsrv.spec.attested_release import EVIDENCE_TYPES
 from kmipsrv.spec.enums import BatchErrorContinuationOption, Operation, ResultReason, ResultStatus
 from kmipsrv.spec.tags import Tag
 from kmipsrv.spec.versions import Version
-from kmipsrv.ttlv.codec import ENUMERATION
+from kmipsrv.ttlv.codec import ENUMERATION, STRUCTURE, TEXT_STRING, Item
 from tests.attested import (
     ANYTHING,
     SNP,
@@ -376,6 +378,36 @@ def test_one_bad_credential_among_good_ones(client: Client) -> None:
         credential("tpm", challenge, tpm(bytes(64))),
     ]
     assert client.batch([get(uid)], *capable(), *both)[0].reason is R.ATTESTATION_FAILED
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_attestation_arrives_beside_another_credential(
+    folder: Path, keyring: Keyring, clock: Clock, first: bool
+) -> None:
+    """In either order, each is judged by itself: neither stands in for the other, and both have to hold."""
+    users = [User("Fred", owner="Fred", record=hash_password("password1", b"f" * 16))]
+    login = CredentialAuthenticator(users, [], bytes(32))
+    engine = make_engine(folder, keyring, clock, authenticator=login, release=gate_settings())
+    client = Client(engine, Version.V2_1)
+
+    def password(text: str) -> Item:
+        value: list[Item] = [(Tag.USERNAME, TEXT_STRING, "Fred"), (Tag.PASSWORD, TEXT_STRING, text)]
+        fields: list[Item] = [(Tag.CREDENTIAL_TYPE, ENUMERATION, 1), (Tag.CREDENTIAL_VALUE, STRUCTURE, value)]
+        return Tag.AUTHENTICATION, STRUCTURE, [(Tag.CREDENTIAL, STRUCTURE, fields)]
+
+    fred = replace(client, header=[password("password1")])
+    uid = gated(fred)
+    for text, made, reason in (
+        ("wrong", tpm, R.AUTHENTICATION_NOT_SUCCESSFUL),
+        ("password1", lambda covered: tpm(bytes(64)), R.ATTESTATION_FAILED),
+        ("password1", tpm, None),
+    ):
+        challenge, _ = ask(fred, [get(uid)])
+        both = [credential("tpm", challenge, made(covering(client, challenge))), password(text)]
+        header = both if first else both[::-1]
+        (answer,) = client.batch([get(uid)], *capable(), *header)
+        assert answer.reason is reason
+    engine.store.close()
 
 
 # ------------------------------------------------------------------------------------------------------- the policy
