@@ -10,14 +10,20 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kmipsrv.app import open_engine
+from kmipsrv.app import open_engine, reload
 from kmipsrv.config import load
+from kmipsrv.engine.gating import gate_settings
+from kmipsrv.errors import ConfigError
 from kmipsrv.release.policy import parse
-from kmipsrv.spec.enums import Operation, ResultReason, ResultStatus
+from kmipsrv.release.rules import Rule
+from kmipsrv.spec.enums import Operation, QueryFunction, ResultReason, ResultStatus
+from kmipsrv.spec.tags import Tag
 from kmipsrv.spec.versions import Version
-from tests.attested import ANYTHING, SNP, gated
+from kmipsrv.ttlv.codec import ENUMERATION
+from tests.attested import ANYTHING, SNP, capable, gated
 from tests.cli.conftest import Runner
 from tests.harness import ALICE, Client, uid_item
+from tests.release.verifiers.attesters import make_tpm
 
 
 @pytest.fixture
@@ -89,3 +95,59 @@ def test_an_order_from_the_signature_to_the_trail(kmipsrv: Runner, state: Path, 
     broken = kmipsrv("audit", "verify", "-c", config)
     assert (broken.code, "record 1" in broken.err) == (1, True), broken.err
     assert kmipsrv("release", "replay", "-c", config).code == 1
+
+
+def test_a_reload_takes_all_over_or_nothing(kmipsrv: Runner, state: Path, tmp_path: Path) -> None:
+    config = load(state / "kmipsrv.yaml")
+    engine = open_engine(config)
+    client = Client(engine, Version.V2_1)
+    uid = gated(client, ANYTHING)
+
+    def offered() -> list[int]:
+        query = Tag.QUERY_FUNCTION, ENUMERATION, int(QueryFunction.QUERY_ATTESTATION_TYPES)
+        found: list[int] = client.ok(Operation.QUERY, query).values(Tag.ATTESTATION_TYPE)
+        return found
+
+    assert offered() == []
+    (tmp_path / "ak.pem").write_bytes(make_tpm().endorsements[0])
+    assert kmipsrv("attest", "import", "-c", state / "kmipsrv.yaml", "tpm", tmp_path / "ak.pem").code == 0
+    reload(config, engine)
+    assert offered() == [1]
+    assert client.batch([(Operation.GET, [uid_item(uid)])], *capable())[0].reason is ResultReason.ATTESTATION_REQUIRED
+    (state / "endorsements" / "tpm" / "stray.pem").write_bytes(b"")
+    with pytest.raises(ConfigError, match="stray"):
+        reload(config, engine)
+    assert offered() == [1]
+    engine.store.close()
+
+
+@pytest.mark.parametrize(
+    ("release", "mistake"),
+    [
+        ({"policies": "nowhere"}, "release.policies: "),
+        ({"policies": "policies", "rules": [{"policy": "absent"}]}, "release.rules[0].policy: 'absent' is no policy"),
+        ({"rules": [{"policy": "sha256:00"}]}, "release.rules[0].policy: 'sha256:00' is no policy"),
+        ({"approvers": [{"id": "a", "key": "nowhere"}]}, "release.approvers[0].key: "),
+        ({"approvers": [{"id": "a", "key": "kmipsrv.yaml"}]}, "release.approvers[0].key: "),
+        ({"policies": "broken"}, "release.policies: "),
+    ],
+)
+def test_a_mistake_in_what_the_configuration_names(tmp_path: Path, release: dict[str, object], mistake: str) -> None:
+    for folder, text in (("policies", ANYTHING), ("broken", "{}")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "policy.json").write_text(text)
+    (tmp_path / "kmipsrv.yaml").write_text(yaml.safe_dump({"release": release}))
+    with pytest.raises(ConfigError) as caught:
+        gate_settings(load(tmp_path / "kmipsrv.yaml"))
+    assert str(caught.value).startswith(mistake)
+
+
+def test_rules_name_policies_by_file_and_by_id(tmp_path: Path) -> None:
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "any.json").write_text(ANYTHING)
+    policy = parse(ANYTHING).id
+    rules = [{"policy": "any", "tenant": "t"}, {"policy": policy, "name": "vm-*", "object_group": "g"}]
+    (tmp_path / "kmipsrv.yaml").write_text(yaml.safe_dump({"release": {"policies": "policies", "rules": rules}}))
+    settings = gate_settings(load(tmp_path / "kmipsrv.yaml"))
+    assert settings.rules == (Rule(policy, "t"), Rule(policy, None, "g", "vm-*"))
+    assert list(settings.policies) == [policy]
