@@ -24,10 +24,10 @@ code { font: .82rem ui-monospace, monospace; overflow-wrap: anywhere; }
 ul.tree, ul.tree ul { list-style: none; margin: 0; padding-left: 1.3rem; border-left: 1px solid var(--line); }
 ul.tree { padding-left: 0; border: 0; }
 li { margin: .3rem 0; }
-.mark { display: inline-block; min-width: 6.7rem; font-size: .78rem; font-weight: 600; border-radius: 1rem; padding: 0 .6rem;
-  color: white; text-align: center; margin-right: .5rem; }
+.mark { display: inline-block; width: 6.6rem; box-sizing: border-box; margin-right: .5rem; padding: 0 .6rem;
+  border-radius: 1rem; color: white; text-align: center; font-size: .78rem; font-weight: 600; }
 .true { background: var(--true); } .false { background: var(--false); } .indeterminate { background: var(--open); }
-.seen { color: var(--soft); font-size: .85rem; margin-left: 7.5rem; }
+.seen { color: var(--soft); font-size: .85rem; margin-left: 7.1rem; }
 """
 
 
