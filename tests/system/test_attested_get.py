@@ -12,6 +12,7 @@ import pytest
 
 from kmipsrv.cli.main import run
 from kmipsrv.client import OperationFailed, connect
+from kmipsrv.release.policy import parse
 from kmipsrv.spec.attribute_codec import RELEASE_POLICY
 from kmipsrv.spec.enums import CryptographicAlgorithm, CryptographicUsageMask, ResultReason
 from kmipsrv.ttlv.codec import TEXT_STRING
@@ -31,13 +32,16 @@ def tpm() -> Iterator[SoftwareTpm]:
 
 @pytest.fixture(scope="module")
 def gated(tmp_path_factory: pytest.TempPathFactory, tpm: SoftwareTpm) -> Iterator[ServerProcess]:
-    """A server where the TPM's attestation key is pinned."""
+    """A server where the TPM's attestation key is pinned, and one approver is enrolled."""
     folder = tmp_path_factory.mktemp("gated")
     server = ServerProcess(folder / "state")
     config = str(server.state / "kmipsrv.yaml")
     assert run(["init", str(server.state)]) == 0
     (folder / "ak.pem").write_bytes(tpm.public_key(ATTESTATION_KEY, "pem"))
     assert run(["attest", "import", "-c", config, "tpm", str(folder / "ak.pem")]) == 0
+    assert run(["release", "keygen", str(folder / "ada")]) == 0
+    with Path(config).open("a") as file:
+        file.write(f"release:\n  approvers:\n    - id: ada\n      key: {folder}/ada.pub\n")
     server.start()
     yield server
     server.stop()
@@ -53,17 +57,20 @@ def server_key(gated: ServerProcess, tmp_path_factory: pytest.TempPathFactory) -
     return file
 
 
-def create(server: ServerProcess, tpm: SoftwareTpm) -> str:
-    """A key for this machine as it is now; nobody else gets it."""
+def create(server: ServerProcess, tpm: SoftwareTpm, **conditions: object) -> tuple[str, str]:
+    """A key for this machine as it is now, nobody else gets it -> its unique identifier, its policy's id."""
     leaves = [{"claim": f"/pcrs/sha256/{index}", "equals": tpm.pcr(index)} for index in (0, 16)]
-    policy = {"allOf": [{"authority": "tpm", "allOf": leaves}], "conditions": {"requireKeyBinding": True}}
+    policy = {
+        "allOf": [{"authority": "tpm", "allOf": leaves}],
+        "conditions": {"requireKeyBinding": True, **conditions},
+    }
     attributes = [(RELEASE_POLICY, (TEXT_STRING, json.dumps(policy)))]
     with connect("localhost", server.port, server.certificate, server.key, server.ca) as client:
         uid = client.create(CryptographicAlgorithm.AES, 256, CryptographicUsageMask.ENCRYPT, attributes=attributes)
         with pytest.raises(OperationFailed) as refusal:
             client.get(uid)
     assert refusal.value.reason is ResultReason.PERMISSION_DENIED
-    return uid
+    return uid, parse(json.dumps(policy)).id
 
 
 def example(server: ServerProcess, tpm: SoftwareTpm, server_key: Path, uid: str, *more: str) -> tuple[int, str]:
@@ -86,7 +93,7 @@ def example(server: ServerProcess, tpm: SoftwareTpm, server_key: Path, uid: str,
 def test_the_key_comes_to_the_machine_until_it_changes(
     gated: ServerProcess, tpm: SoftwareTpm, server_key: Path
 ) -> None:
-    uid = create(gated, tpm)
+    uid, _ = create(gated, tpm)
     code, key = example(gated, tpm, server_key, uid)
     assert (code, len(key)) == (0, 64), key
     assert example(gated, tpm, server_key, uid, "--recipient-key", RECIPIENT_KEY) == (0, key)
@@ -100,9 +107,27 @@ def test_the_key_comes_to_the_machine_until_it_changes(
 def test_after_a_restart_the_same_machine_gets_the_same_key(
     gated: ServerProcess, tpm: SoftwareTpm, server_key: Path
 ) -> None:
-    uid = create(gated, tpm)
+    uid, _ = create(gated, tpm)
     code, key = example(gated, tpm, server_key, uid)
     assert code == 0, key
     gated.kill()
     gated.start()
     assert example(gated, tpm, server_key, uid) == (0, key)
+
+
+def test_a_release_waits_for_its_approval(
+    gated: ServerProcess, tpm: SoftwareTpm, server_key: Path, tmp_path: Path
+) -> None:
+    uid, policy = create(gated, tpm, approvals={"m": 1, "of": ["ada"]})
+    code, said = example(gated, tpm, server_key, uid)
+    assert code != 0
+    assert "Permission Denied" in said
+    facts = ["--object", uid, "--policy", policy, "--requester", "default:CN=client", "--expires", "2099-01-01"]
+    key = str(gated.state.parent / "ada.key")
+    signed = str(tmp_path / "approval")
+    assert run(["release", "approve", "--key", key, "--as", "ada", *facts, "--out", signed]) == 0
+    assert run(["release", "submit", "-c", str(gated.state / "kmipsrv.yaml"), signed]) == 0
+    code, said = example(gated, tpm, server_key, uid)
+    assert (code, len(said)) == (0, 64), said
+    other, _ = create(gated, tpm, approvals={"m": 1, "of": ["ada"]})  # approved is one object, not its policy
+    assert example(gated, tpm, server_key, other)[0] != 0
