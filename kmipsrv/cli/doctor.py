@@ -27,6 +27,7 @@ from sqlalchemy.pool import NullPool
 from kmipsrv.app import CHECK_RECORD, keyring_settings
 from kmipsrv.cli import certificates
 from kmipsrv.config import Address, Config, load
+from kmipsrv.engine import gating
 from kmipsrv.errors import ConfigError, KmipError
 from kmipsrv.keyring import provision
 from kmipsrv.store.migrate import HEAD, revision
@@ -329,6 +330,35 @@ def _taken(config: Config, name: str, where: Address, subject: str) -> Finding:
     return Finding(Level.ERROR, subject, "another program has the port", f"stop it, or use another port in {name}")
 
 
+# --- the release gate -----------------------------------------------------------------------------------------------
+
+
+def release(config: Config, now: datetime) -> Findings:
+    """What it reads at the start: policies, enrolled keys, and what evidence is verified by."""
+    try:
+        found = gating.gate_settings(config)
+        gating.enrolled("release.administrators", config.release.administrators)
+    except ConfigError as error:
+        yield Finding(Level.ERROR, "release", str(error))
+        return
+    trouble = False
+    for rule in found.rules:
+        if not found.policies[rule.policy].evidence_types() & found.endorsements.keys():
+            trouble = True
+            text = f"nothing is pinned for the evidence that {rule.policy} asks for: it releases nothing"
+            yield Finding(Level.WARNING, "release", text, "kmipsrv attest import")
+    for kind, bag in found.endorsements.items():
+        for certificate in dict.fromkeys(bag.certificates):
+            if certificate.not_after < now + SOON:
+                trouble = True
+                past = "has expired" if certificate.not_after < now else f"expires on {certificate.not_after:%F}"
+                text = f"{kind}: the certificate of {certificate.common_name or 'no name'} {past}"
+                yield Finding(Level.WARNING, "release", text, "kmipsrv attest import, attest remove")
+    if not trouble:
+        verified = ", ".join(found.endorsements) or "none"
+        yield Finding(Level.GOOD, "release", f"{len(found.rules)} rules; types of evidence verified: {verified}")
+
+
 Check = Callable[[Config, datetime], Findings]
 CHECKS: Final[tuple[Check, ...]] = (
     state,
@@ -336,6 +366,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     client_authorities,
     first_client,
     notification_endpoints,
+    release,
     token,
     database,
     port,

@@ -19,9 +19,12 @@ from kmipsrv.cli import certificates
 from kmipsrv.cli.doctor import Finding, Level, examine
 from kmipsrv.config import load
 from kmipsrv.keyring import provision
+from kmipsrv.release import endorsement_store
+from kmipsrv.release.verifiers.certificate import Certificate
 from kmipsrv.store.migrate import HEAD
 from kmipsrv.store.sqlite import SQLiteStore
 from tests.cli.conftest import Runner
+from tests.release.verifiers.pki import key, root, spki_pem
 
 NOW = datetime.now(UTC)
 
@@ -228,3 +231,45 @@ def test_a_port_that_this_server_has(state: Path) -> None:
     assert [finding.text for finding in findings if finding.subject.startswith("listen")] == [
         "this server is serving there"
     ]
+
+
+# --- the release gate -----------------------------------------------------------------------------------------------
+
+
+def about_release(state: Path, now: datetime = NOW) -> list[tuple[Level, str]]:
+    found = examine(state / "kmipsrv.yaml", now)
+    return [(finding.level, finding.text) for finding in found if finding.subject == "release"]
+
+
+def test_what_evidence_is_verified_by_is_said(state: Path) -> None:
+    assert about_release(state) == [(Level.GOOD, "0 rules; types of evidence verified: none")]
+    endorsement_store.add(state / "endorsements", "tpm", spki_pem(key("ak")))
+    assert about_release(state) == [(Level.GOOD, "0 rules; types of evidence verified: tpm")]
+
+
+def test_an_endorsement_that_was_changed(state: Path) -> None:
+    stored = endorsement_store.add(state / "endorsements", "tpm", spki_pem(key("ak")))
+    stored.path.write_bytes(spki_pem(key("another")))
+    ((level, text),) = about_release(state)
+    assert (level, "was changed" in text) == (Level.ERROR, True)
+
+
+def test_a_rule_that_nothing_can_satisfy(state: Path) -> None:
+    (state / "policies").mkdir()
+    (state / "policies" / "snp.json").write_text(
+        '{"anyOf": [{"authority": "snp", "allOf": [{"claim": "tee", "exists": true}]}]}'
+    )
+    edit(state, release={"policies": "policies", "rules": [{"policy": "snp", "name": "vm-*"}]})
+    ((level, text),) = about_release(state)
+    assert (level, "nothing is pinned" in text) == (Level.WARNING, True)
+    edit(state, release={"policies": "policies", "rules": [{"policy": "tdx"}]})
+    assert [level for level, _ in about_release(state)] == [Level.ERROR]
+
+
+def test_an_anchor_that_ends(state: Path) -> None:
+    anchor = root("root")
+    ends = Certificate(anchor).not_after
+    endorsement_store.add(state / "endorsements", "nitro", anchor)
+    for now, said in ((ends - timedelta(days=1), "expires on"), (ends + timedelta(days=1), "has expired")):
+        ((level, text),) = about_release(state, now)
+        assert (level, said in text) == (Level.WARNING, True)
