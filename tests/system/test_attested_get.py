@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,14 +14,22 @@ import pytest
 
 from kmipsrv.cli.main import run
 from kmipsrv.client import OperationFailed, connect
+from kmipsrv.operations.query import QueryRequest
 from kmipsrv.release.policy import parse
 from kmipsrv.spec.attribute_codec import RELEASE_POLICY
-from kmipsrv.spec.enums import CryptographicAlgorithm, CryptographicUsageMask, ResultReason
+from kmipsrv.spec.enums import (
+    AttestationType,
+    CryptographicAlgorithm,
+    CryptographicUsageMask,
+    Operation,
+    QueryFunction,
+    ResultReason,
+)
 from kmipsrv.ttlv.codec import TEXT_STRING
 from tests.conftest import ROOT
 from tests.release import swtpm
 from tests.release.swtpm import ATTESTATION_KEY, RECIPIENT_KEY, SoftwareTpm
-from tests.system.conftest import ServerProcess
+from tests.system.conftest import DEADLINE, ServerProcess
 
 pytestmark = pytest.mark.skipif(bool(swtpm.missing()), reason=f"not installed: {', '.join(swtpm.missing())}")
 
@@ -131,3 +141,23 @@ def test_a_release_waits_for_its_approval(
     assert (code, len(said)) == (0, 64), said
     other, _ = create(gated, tpm, approvals={"m": 1, "of": ["ada"]})  # approved is one object, not its policy
     assert example(gated, tpm, server_key, other)[0] != 0
+
+
+def test_what_is_pinned_while_the_server_runs_counts_from_sighup_on(tpm: SoftwareTpm, tmp_path: Path) -> None:
+    server = ServerProcess(tmp_path / "state")
+    assert run(["init", str(server.state)]) == 0
+    server.start()
+    query = QueryRequest(query_function=[QueryFunction.QUERY_ATTESTATION_TYPES])
+    with connect("localhost", server.port, server.certificate, server.key, server.ca) as client:
+        assert client.call(Operation.QUERY, query).attestation_type == []
+        (tmp_path / "ak.pem").write_bytes(tpm.public_key(ATTESTATION_KEY, "pem"))
+        config = str(server.state / "kmipsrv.yaml")
+        assert run(["attest", "import", "-c", config, "tpm", str(tmp_path / "ak.pem")]) == 0
+        assert client.call(Operation.QUERY, query).attestation_type == []
+        assert server.process is not None
+        server.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + DEADLINE
+        while not (found := client.call(Operation.QUERY, query).attestation_type) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert found == [AttestationType.TPM_QUOTE]
+    assert server.stop() == 0
