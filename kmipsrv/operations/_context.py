@@ -256,7 +256,10 @@ class Context:
         grant = self.appraisal.authorize(stored, purpose, obj.labels)
         if grant.recipient:
             self._bound[stored.unique_identifier] = grant
-        return self.keyring.open(stored.sealed, obj.binding, grant)
+        plaintext = self.keyring.open(stored.sealed, obj.binding, grant)
+        if not stored.policy and self.appraisal.rule(stored.tenant, obj.labels):
+            self.save(obj)  # which gives it the rule's policy: what is made of it inherits that
+        return plaintext
 
     def open_record(self, sealed: bytes, binding: Binding) -> bytes:
         """What the server has sealed for itself and is no managed object. Raises KmipError."""
@@ -331,6 +334,10 @@ class Context:
                 )
         elif given:
             self._set_policy(obj)
+        elif rule := self.appraisal.rule(obj.stored.tenant, lambda: ManagedObject(replace(obj.stored)).labels()):
+            # What it was called before is what counts: its owner does not get it out of a rule by another label.
+            obj.stored.policy = rule
+            obj.attributes.set(RELEASE_POLICY, (TEXT_STRING, rule))
 
     # ------------------------------------------------------------------------------------------------- attributes
 

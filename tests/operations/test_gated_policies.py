@@ -284,7 +284,7 @@ def test_a_rule_guards_what_is_made_and_what_is_there(
     assert get(before, old).status is ResultStatus.SUCCESS
     assert get(after, old).reason is DENIED
     assert get_attested(after, old).status is ResultStatus.SUCCESS
-    assert shown(after, old) is None
+    assert shown(after, old) == ID  # from its first opening on, for good
     if free is not None:
         assert get(after, after.register_key(bytes(32), *free)).status is ResultStatus.SUCCESS
     after.ok(O.DESTROY, uid_item(old))  # which frees its Name
@@ -300,3 +300,28 @@ def test_a_rule_stands_beside_the_object_s_own_policy(start: Callable[..., Clien
     assert get_attested(client, uid).status is ResultStatus.SUCCESS
     assert get_attested(both, uid, kind="tpm").reason is DENIED
     assert get_attested(both, uid, kind="snp", make=snp).status is ResultStatus.SUCCESS
+
+
+@pytest.mark.parametrize("operation", [O.DELETE_ATTRIBUTE, O.MODIFY_ATTRIBUTE])
+def test_another_label_does_not_lead_out_of_a_rule(start: Callable[..., Client], operation: O) -> None:
+    client = start()
+    uid = client.register_key(bytes(32), (Tag.OBJECT_GROUP, TEXT_STRING, "disks"))
+    after = start(policies={ID: parse(ANYTHING)}, rules=(Rule(ID, object_group="disks"),))
+    change: Item = (Tag.ATTRIBUTE_REFERENCE, ENUMERATION, int(Tag.OBJECT_GROUP))
+    if operation is O.MODIFY_ATTRIBUTE:
+        change = (Tag.NEW_ATTRIBUTE, STRUCTURE, [(Tag.OBJECT_GROUP, TEXT_STRING, "others")])
+    after.ok(operation, uid_item(uid), change)
+    assert shown(after, uid) == ID
+    assert get(after, uid).reason is DENIED
+
+
+def test_what_is_made_under_a_rule_inherits_from_what_it_is_made_of(start: Callable[..., Client]) -> None:
+    """The rule is about the base alone, and lets the server compute with it."""
+    bench = Bench(start())
+    uid = bench.key
+    group = Tag.NEW_ATTRIBUTE, STRUCTURE, [(Tag.OBJECT_GROUP, TEXT_STRING, "disks")]
+    bench.client.ok(O.ADD_ATTRIBUTE, uid_item(uid), group)
+    after = start(policies={ID: parse(ANYTHING)}, rules=(Rule(ID, object_group="disks"),))
+    derived = after.ok(O.DERIVE_KEY, *PAYLOAD[O.DERIVE_KEY](after, uid)).uid
+    assert shown(after, derived) == ID
+    assert get(after, derived).reason is DENIED
