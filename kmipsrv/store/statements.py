@@ -46,7 +46,7 @@ class Statements:
     find_key: str  # id
     insert: str  # INSERTED -> id
     update: str  # CHANGED, revision + 1, id, revision, IDENTITY -> id
-    purge: str  # id -> id
+    purge: str  # id, revision -> id
     any_object: str
     add_index: str  # object, position, key, instance, text, number, blob
     clear_index: str  # object
@@ -59,6 +59,7 @@ class Statements:
     write: str  # kind, key, owner, value, expires
     remove: str  # kind, key -> key
     records: str  # kind, owner
+    holds: str  # kind
     expire: str  # now
     add: str  # kind, key, owner, value, expires -> key
     audit_head: str
@@ -98,7 +99,9 @@ def compile_statements(dialect: Dialect) -> Statements:
             *("old_" + name for name in ("id", "revision", *IDENTITY)),
         ),
         any_object=compiled(select(exists(select(objects.c.id)))),
-        purge=compiled(delete(objects).where(o.id == p("id")).returning(o.id), "id"),
+        purge=compiled(
+            delete(objects).where(o.id == p("id"), o.revision == p("revision")).returning(o.id), "id", "revision"
+        ),
         add_index=compiled(into(object_index, *INDEX_ROW), *INDEX_ROW),
         clear_index=compiled(delete(object_index).where(object_index.c.object == p("object")), "object"),
         add_name=compiled(into(object_names, "owner", "name", "object"), "owner", "name", "object"),
@@ -126,6 +129,7 @@ def compile_statements(dialect: Dialect) -> Statements:
         records=compiled(
             select(r.key, r.value).where(r.kind == p("kind"), r.owner == p("owner")).order_by(r.key), "kind", "owner"
         ),
+        holds=compiled(select(exists(select(r.key).where(r.kind == p("kind")))), "kind"),
         expire=compiled(delete(records).where(r.expires <= p("now")), "now"),
         add=compiled(into(records, *RECORD).on_conflict_do_nothing().returning(r.key), *RECORD),
         audit_head=compiled(select(a.number, a.hash).where(a.number == select(func.max(a.number)).scalar_subquery())),

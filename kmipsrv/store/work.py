@@ -159,8 +159,8 @@ class SqlWork:
             self._add_index(obj)
 
     def purge(self, obj: StoredObject) -> None:
-        """See `domain.ports.Work`."""
-        if not self._write(self._statements.purge, (obj.key,)):
+        """See `domain.ports.Work`. Raises StoreConflict when the row is not what `find` had read."""
+        if not self._write(self._statements.purge, (obj.key, obj.revision)):
             raise self._conflict()
 
     def holds_objects(self) -> bool:
@@ -212,6 +212,10 @@ class SqlWork:
     def records(self, kind: str, owner: str) -> Sequence[tuple[str, bytes]]:
         """See `domain.ports.Work`: (key, value), by key."""
         return [(key, value) for key, value in self._read(self._statements.records, (kind, owner))]
+
+    def holds(self, kind: str) -> bool:
+        """See `domain.ports.Work`."""
+        return bool(self._read(self._statements.holds, (kind,))[0][0])
 
     def add(self, kind: str, key: str, value: bytes, *, owner: str = "", expires: int | None = None) -> bool:
         """See `domain.ports.Work`: -> whether it is new."""

@@ -152,12 +152,31 @@ def test_purge_takes_everything_along(store: SQLiteStore) -> None:
         work.purge(obj)
 
 
+def test_an_overtaken_purge_is_refused(any_store: Store) -> None:
+    with any_store.work() as work:
+        work.insert(make("u"))
+    with any_store.work() as work:
+        first, second = work.find(OWNER, "u"), work.find(OWNER, "u")
+    assert first is not None
+    assert second is not None
+    with any_store.work() as work:
+        work.update(first, index=False)
+    with pytest.raises(StoreConflict), any_store.work() as work:
+        work.purge(second)
+    with any_store.work() as work:
+        found = work.find(OWNER, "u")
+        assert found is not None
+        assert found.revision == first.revision
+        work.purge(first)
+
+
 def test_an_empty_store_knows_that_it_is_empty(any_store: Store) -> None:
     assert any_store.holds_objects() is False
     with any_store.work() as work:
         work.write("kind", "key", b"value")
     assert any_store.holds_objects() is False
     with any_store.work() as work:
+        assert (work.holds("kind"), work.holds("another")) == (True, False)
         work.insert(make("u", owner="CN=anybody"))
     assert any_store.holds_objects() is True
 
