@@ -45,9 +45,10 @@ def exceptions() -> dict[str, str]:
     return dict(row.split("\t", 1) for row in rows if row and not row.startswith("#"))
 
 
-@pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("oasis") / "state"
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """An empty store for each run: users and groups of 3.0 have one owner in all cases."""
+    folder = tmp_path / "state"
     assert kmipsrv(["init", str(folder), "--config", str(ROOT / "conf" / "oasis.yaml")]) == 0
     return folder
 
@@ -104,7 +105,7 @@ def test_through_the_engine(
     judge(results)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def oasis_server(state: Path) -> Iterator[ServerProcess]:
     server = ServerProcess(state)
     server.start("--https", "127.0.0.1:0")
