@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy.engine import make_url
 
 from kmipsrv import __version__
@@ -24,7 +25,7 @@ from kmipsrv.domain import notices
 from kmipsrv.domain.identity import Identity
 from kmipsrv.domain.ports import Store
 from kmipsrv.domain.settings import Settings
-from kmipsrv.engine import gating
+from kmipsrv.engine import gating, own_keys
 from kmipsrv.engine.engine import Engine
 from kmipsrv.engine.post import Post
 from kmipsrv.errors import Cause, ConfigError, KmipError, TokenUnavailable
@@ -33,6 +34,8 @@ from kmipsrv.identity.authenticator import CredentialAuthenticator, Device, Hash
 from kmipsrv.identity.certificate import CertificateRefused, Identities, TrustDomain
 from kmipsrv.keyring.envelope import Envelope
 from kmipsrv.keyring.provision import KeyringSettings, open_keyring
+from kmipsrv.operations import _asynchronous as asynchronous
+from kmipsrv.operations import _authority as authority
 from kmipsrv.release.gate import Gate
 from kmipsrv.server import serve as edge
 from kmipsrv.server.bodies import bodies
@@ -48,6 +51,7 @@ logger = logging.getLogger(__name__)
 
 DELIVERY_STOP = 2.0  # seconds that a delivery under way may take at the end
 CHECK_RECORD = "check"  # the kind of the record that tells the right master key from a wrong one
+SEALED = (own_keys.RECORD, authority.RECORD, asynchronous.JOB)  # the kinds of records that the keyring seals, beside it
 
 
 def open_store(config: Config) -> Store:
@@ -70,16 +74,40 @@ def open_engine(config: Config) -> Engine:
     keyring = open_keyring(keyring_settings(config))
     verify_master_key(store, keyring)
     released = gating.gate_settings(config)
+    with opening_own_keys():
+        gate = gating.open_gate(released, store, keyring, os.urandom)
     return Engine(
         store=store,
         keyring=keyring,
-        gate=gating.open_gate(released, store, keyring, os.urandom),
+        gate=gate,
         settings=settings(config, gating.attestation_types(released)),
         authenticator=authenticator(config),
         clock=time.time,
         random=os.urandom,
         identify=lambda certificate: identify(config, certificate),
     )
+
+
+def signing_key(config: Config, store: Store) -> Ed25519PublicKey:
+    """What the server's signatures are checked with; made if this is the first start. Raises ConfigError."""
+    keyring = open_keyring(keyring_settings(config))
+    verify_master_key(store, keyring)
+    with opening_own_keys():
+        return own_keys.own_keys(store, keyring, os.urandom).signing.public_key()
+
+
+@contextmanager
+def opening_own_keys() -> Iterator[None]:
+    """Own keys that do not open are said to the operator: raises ConfigError for them."""
+    try:
+        yield
+    except KmipError as error:
+        if error.cause is not Cause.CRYPTOGRAPHIC_FAILURE:
+            raise
+        raise ConfigError(
+            "database: the server's own keys in it do not open: another token has sealed them, or they were changed; "
+            "restore the token and the database from one backup"
+        ) from error
 
 
 def reload(config: Config, engine: Engine) -> Trust:
@@ -107,7 +135,9 @@ def verify_master_key(store: Store, keyring: Envelope) -> None:
     """A store opens only with the master key that sealed it: an ordinary sealed record of known content tells.
 
     The first start writes the record. Raises ConfigError."""
-    used = store.holds_objects()
+    used = store.holds_objects()  # looked at first: of processes that start together, one makes records after its check
+    with store.work() as work:
+        used = used or any(work.holds(kind) for kind in SEALED)
     with store.work() as work:
         record = work.read(CHECK_RECORD, "master key")
         if record is None and not used:
@@ -115,7 +145,7 @@ def verify_master_key(store: Store, keyring: Envelope) -> None:
             work.write(CHECK_RECORD, "master key", record)
     if record is None:
         raise ConfigError(
-            "database: it holds objects, but not the record that tells their master key; restore a backup"
+            "database: it holds what a master key has sealed, but not the record that tells which one; restore the backup"
         )
     try:
         keyring.verify_check(record)
@@ -259,6 +289,7 @@ def delivering(config: Config, engine: Engine) -> Iterator[None]:
         yield
         return
     dispatcher, store = engine.dispatcher, open_store(config)
+    own_keys(store, dispatcher.keyring, os.urandom)
     own = Engine(
         store=store,
         keyring=dispatcher.keyring,

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from kmipsrv.app import keyring_settings, open_store
+from kmipsrv.app import open_store, signing_key
 from kmipsrv.audit.chain import Broken, Head
 from kmipsrv.audit.journal import records, verify_trail
 from kmipsrv.config import load
-from kmipsrv.engine.own_keys import own_keys
-from kmipsrv.keyring.provision import open_keyring
 from kmipsrv.release.statements import load_public_key
 
 _CONFIG = click.option(
@@ -55,10 +52,7 @@ def verify(file: Path, key: Path | None, known: tuple[Head, ...]) -> None:
     config = load(file)
     store = open_store(config)
     try:
-        if key is None:
-            public = own_keys(store, open_keyring(keyring_settings(config)), os.urandom).signing.public_key()
-        else:
-            public = _public_key(key)
+        public = signing_key(config, store) if key is None else _public_key(key)
         with store.work() as work:
             head = verify_trail(work, public, known)
     except Broken as broken:

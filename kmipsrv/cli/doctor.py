@@ -27,7 +27,7 @@ from sqlalchemy.pool import NullPool
 from kmipsrv.app import CHECK_RECORD, keyring_settings
 from kmipsrv.cli import certificates
 from kmipsrv.config import Address, Config, load
-from kmipsrv.engine import gating
+from kmipsrv.engine import gating, own_keys
 from kmipsrv.errors import ConfigError, KmipError
 from kmipsrv.keyring import provision
 from kmipsrv.store.migrate import HEAD, revision
@@ -247,9 +247,11 @@ def _token(config: Config, record: bytes | None) -> Findings:
     try:
         found = provision.check(keyring_settings(config), record)
     except (ConfigError, KmipError) as error:
-        yield Finding(Level.ERROR, "token", str(error))
+        if record is None:
+            yield Finding(Level.ERROR, "token", str(error))
         return
-    for one in found if record is None else found[-1:]:
+    # What comes before the check record has been said already.
+    for one in found if record is None else [one for one in found if one.subject == provision.CHECK_RECORD]:
         level = Level.GOOD if one.trouble is None else Level.ERROR
         yield Finding(level, "token", f"{one.subject}{f': {one.trouble}' if one.trouble else ''}", one.mend)
 
@@ -270,8 +272,10 @@ def database(config: Config, _now: datetime) -> Findings:
         with engine.connect() as connection:
             sound = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar() if file else "ok"
             at = revision(connection)
-            query = select(records.c.value).where(records.c.kind == CHECK_RECORD)
-            check_records = list(connection.execute(query).scalars()) if at == HEAD else []
+            query = select(records.c.kind, records.c.key, records.c.value).where(
+                records.c.kind.in_((CHECK_RECORD, own_keys.RECORD))
+            )
+            sealed = list(connection.execute(query)) if at == HEAD else []
     except ConfigError as error:
         yield Finding(Level.ERROR, subject, str(error))
         return
@@ -285,8 +289,31 @@ def database(config: Config, _now: datetime) -> Findings:
         yield Finding(Level.WARNING, subject, text, "back it up; the next start upgrades an older one")
         return
     yield Finding(Level.GOOD, subject, f"revision {at}")
-    for record in check_records:
-        yield from _token(config, bytes(record))
+    checks = [bytes(value) for kind, _, value in sealed if kind == CHECK_RECORD]
+    own = [(name, bytes(value)) for kind, name, value in sealed if kind == own_keys.RECORD]
+    for record in checks:
+        yield from _token(config, record)
+    if own and not checks:
+        text = "the record that tells its master key is gone, so the server does not start"
+        yield Finding(Level.ERROR, subject, text, "restore it from the backup")
+    elif own:
+        yield from _own_keys(config, own)
+
+
+def _own_keys(config: Config, sealed: list[tuple[str, bytes]]) -> Findings:
+    """Whether the server's own keys open; what is wrong with the token itself has been said."""
+    try:
+        keyring = provision.open_keyring(keyring_settings(config))
+    except (ConfigError, KmipError):
+        return
+    for name, record in sealed:
+        try:
+            own_keys.open_own(keyring, name, record)
+        except KmipError as error:
+            mend = "restore the token and the database from one backup"
+            yield Finding(Level.ERROR, f"own key {name}", str(error), mend)
+        else:
+            yield Finding(Level.GOOD, f"own key {name}", "opens")
 
 
 def port(config: Config, _now: datetime) -> Findings:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from kmipsrv.app import keyring_settings, open_store
+from kmipsrv.app import open_store, signing_key
 from kmipsrv.config import load
-from kmipsrv.engine.own_keys import own_keys
-from kmipsrv.keyring.provision import open_keyring
 from kmipsrv.release.statements import key_id
 
 
@@ -25,7 +22,7 @@ def key(file: Path) -> None:
     config = load(file)
     store = open_store(config)
     try:
-        public = own_keys(store, open_keyring(keyring_settings(config)), os.urandom).signing.public_key()
+        public = signing_key(config, store)
     finally:
         store.close()
     click.echo(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), nl=False)

@@ -81,7 +81,9 @@ class Work(Protocol):
         """The unique identifier of the object that has this Name."""
 
     def read(self, kind: str, key: str) -> bytes | None:
-        """A small record of another kind than objects (a ticket, a user, a default, an asynchronous request)."""
+        """A small record of another kind than objects (a ticket, a default, an asynchronous request).
+
+        Raises KmipError(CRYPTOGRAPHIC_FAILURE), as `records` does, where it is not as the server wrote it."""
 
     def write(self, kind: str, key: str, value: bytes, *, owner: str = "", expires: int | None = None) -> None: ...
 
@@ -91,6 +93,9 @@ class Work(Protocol):
 
     def add(self, kind: str, key: str, value: bytes, *, owner: str = "", expires: int | None = None) -> bool:
         """`write` unless there is one: -> whether it is new. Of all processes that add the same, one does."""
+
+    def holds(self, kind: str) -> bool:
+        """Whether there is any record of this kind, whoever owns it."""
 
     def expire(self, now: int) -> None:
         """Remove the records whose time has passed."""
@@ -114,6 +119,10 @@ class Work(Protocol):
 class Store(Protocol):
     def work(self) -> AbstractContextManager[Work]:
         """One transaction: commits durably when left, rolls back on an exception. One thread at a time per store."""
+
+    def authenticate(self, key: bytes) -> None:
+        """Tell the key under which records are authenticated (`domain/records.py`): until then those that are can neither be
+        read nor written."""
 
     def holds_objects(self) -> bool:
         """Whether there is any object, of any owner. Not inside `work()`."""

@@ -2,7 +2,7 @@
 
 The nonce key makes and recognises the nonces of attestation, in every process and after every restart. The signing key (Ed25519)
 signs what leaves the server in proof: receipts of releases and the head of the audit trail. No managed object can be taken
-for one of them: their object type is 0.
+for one of them: their object type is 0. The records key authenticates what else the store remembers (`domain/records.py`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from kmipsrv.domain.binding import Binding
 from kmipsrv.domain.ports import Keyring, Store, Work
+from kmipsrv.domain.records import KEY_SIZE as RECORDS_KEY_SIZE
 from kmipsrv.errors import StoreConflict
 from kmipsrv.release.gate import own_grant
 from kmipsrv.release.nonces import KEY_SIZE
@@ -22,6 +23,7 @@ from kmipsrv.release.nonces import KEY_SIZE
 RECORD: Final = "own key"
 NONCE: Final = "nonce"
 SIGNING: Final = "signing"
+RECORDS: Final = "records"
 SEED_SIZE: Final = 32  # bytes of an Ed25519 private key (RFC 8032 §5.1.5)
 ATTEMPTS: Final = 5
 
@@ -33,7 +35,8 @@ class OwnKeys:
 
 
 def own_keys(store: Store, keyring: Keyring, random: Callable[[int], bytes]) -> OwnKeys:
-    """The keys, made where they are missing. Of processes that start together, one makes them.
+    """The keys, made where they are missing. Of processes that start together, one makes them. `store` is told the one that
+    authenticates records.
 
     Raises KmipError, TokenUnavailable."""
     for attempt in range(ATTEMPTS):
@@ -41,6 +44,8 @@ def own_keys(store: Store, keyring: Keyring, random: Callable[[int], bytes]) -> 
             with store.work() as work:
                 nonce = _own(work, keyring, NONCE, KEY_SIZE, random)
                 seed = _own(work, keyring, SIGNING, SEED_SIZE, random)
+                records = _own(work, keyring, RECORDS, RECORDS_KEY_SIZE, random)
+            store.authenticate(records)
             return OwnKeys(nonce, Ed25519PrivateKey.from_private_bytes(seed))
         except StoreConflict:
             if attempt == ATTEMPTS - 1:
@@ -49,10 +54,19 @@ def own_keys(store: Store, keyring: Keyring, random: Callable[[int], bytes]) -> 
 
 
 def _own(work: Work, keyring: Keyring, name: str, size: int, random: Callable[[int], bytes]) -> bytes:
-    binding = Binding(f"kmipsrv:{name}", 0, "", "")
     sealed = work.read(RECORD, name)
     if sealed is None:
-        work.add(RECORD, name, keyring.seal(random(size), binding))
+        work.add(RECORD, name, keyring.seal(random(size), _binding(name)))
         sealed = work.read(RECORD, name)  # another process may have been first
         assert sealed is not None
+    return open_own(keyring, name, sealed)
+
+
+def open_own(keyring: Keyring, name: str, sealed: bytes) -> bytes:
+    """The own key of this name. Raises KmipError(CRYPTOGRAPHIC_FAILURE), TokenUnavailable."""
+    binding = _binding(name)
     return keyring.open(sealed, binding, own_grant(binding))
+
+
+def _binding(name: str) -> Binding:
+    return Binding(f"kmipsrv:{name}", 0, "", "")

@@ -49,6 +49,7 @@ log.level = ERROR
 slots.removable = false
 """
 
+CHECK_RECORD: Final = "check record"  # the subject of what `check` finds about it
 CKR_OK: Final = 0
 LABEL_LENGTH: Final = 32  # bytes; PKCS #11 v2.40 C_InitToken: padded with blanks, not null-terminated
 
@@ -182,7 +183,7 @@ def check(settings: KeyringSettings, record: bytes | None = None) -> list[Findin
         (f"mechanism {settings.mechanism}", lambda: _try_mechanism(keyring, settings.mechanism)),
     ]
     if record is not None:
-        steps.append(("check record", lambda: keyring.verify_check(record)))
+        steps.append((CHECK_RECORD, lambda: keyring.verify_check(record)))
     try:
         all(look(subject, step) for subject, step in steps)
     finally:

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -145,6 +146,38 @@ def test_another_token_than_the_databases_is_refused(state: Path, tmp_path: Path
     code, line = fails(other, "--listen", "127.0.0.1:0")
     assert code == 78
     assert "its master key is not the one that sealed the database; restore the token" in line
+
+
+def altered(file: Path, statement: str) -> None:
+    with sqlite3.connect(file) as connection:
+        assert connection.execute(statement).rowcount > 0
+    connection.close()
+
+
+def test_sealed_records_without_their_check_record(state: Path, tmp_path: Path, kmipsrv: Runner) -> None:
+    """A database without objects is not new when it holds own keys: no other master key is let in."""
+    assert kmipsrv("release", "key", "-c", state / "kmipsrv.yaml").code == 0  # makes the check record and the own keys
+    altered(state / "kmipsrv.db", "DELETE FROM records WHERE kind = 'check'")
+    other = tmp_path / "other"
+    assert kmipsrv("init", other).code == 0
+    shutil.copy(state / "kmipsrv.db", other)
+    for directory in (other, state):
+        code, line = fails(directory, "--listen", "127.0.0.1:0")
+        assert (code, "but not the record that tells which one; restore the backup" in line) == (78, True)
+    found = [one for one in examine(state / "kmipsrv.yaml", NOW) if one.level is Level.ERROR]
+    assert ["is gone" in one.text for one in found] == [True]
+
+
+def test_own_keys_that_do_not_open(state: Path, kmipsrv: Runner) -> None:
+    assert kmipsrv("release", "key", "-c", state / "kmipsrv.yaml").code == 0
+    altered(
+        state / "kmipsrv.db",
+        "UPDATE records SET value = (SELECT value FROM records WHERE kind = 'check') WHERE key = 'signing'",
+    )
+    code, line = fails(state, "--listen", "127.0.0.1:0")
+    assert (code, "own keys in it do not open" in line, "from one backup" in line) == (78, True, True)
+    found = [one for one in examine(state / "kmipsrv.yaml", NOW) if one.level is Level.ERROR]
+    assert [one.subject for one in found] == ["own key signing"]
 
 
 @pytest.mark.parametrize("lost", ["token/pin", "token/seals", "token/tokens", "certs/server.key", "certs/ca.pem"])
