@@ -318,7 +318,7 @@ def _own_keys(config: Config, sealed: list[tuple[str, bytes]]) -> Findings:
 
 def port(config: Config, _now: datetime) -> Findings:
     """Whether each door is free, or ours already."""
-    for name in ("listen", "https", "metrics"):
+    for name in ("listen", "https"):
         where: Address | None = getattr(config, name)
         if where is not None:
             yield _door(config, name, where)

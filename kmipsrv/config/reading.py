@@ -122,7 +122,7 @@ class _Reader:
             self.mistake("tls.client_ca", f"the trust domain {name!r} is there twice; put its certificates in one file")
         if config.token.pin_file is not None and config.token.credential is not None:
             self.mistake("token", "pin_file and credential are both given; use one of them")
-        doors = [(name, where) for name in ("listen", "https", "metrics") if (where := getattr(config, name))]
+        doors = [(name, where) for name in ("listen", "https") if (where := getattr(config, name))]
         for i, (name, where) in enumerate(doors):
             if where.port and where in [other for _, other in doors[:i]]:
                 self.mistake(name, f"{where} is taken by another door; use another port")

@@ -119,7 +119,7 @@ class Tls:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     connections: int = setting(count(1, 1_000_000), 4096)
-    """Connections open at once, in each worker."""
+    """Connections open at once, in all workers together."""
     connections_per_client: int = setting(count(1, 1_000_000), 512)
     """Connections open at once for one identity, in each worker."""
     handshakes_per_address: int = setting(count(1, 1_000_000), 128)
@@ -318,8 +318,6 @@ class Config:
     """Where KMIP over TLS is served. The default is this machine only."""
     https: Address | None = setting(off_or(ADDRESS), None)
     """Where KMIP over HTTPS (TTLV, JSON, XML at /kmip) is served, if at all."""
-    metrics: Address | None = setting(off_or(ADDRESS), None)
-    """Where counters are served over plain HTTP, if at all; keep it on loopback."""
     state: Path = setting(FILE, Path())
     """The state directory: the database and, for SoftHSM, the token."""
     workers: int = setting(count(1, 256), 1)
