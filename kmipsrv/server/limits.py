@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 class Limits:
     """Raises ValueError, naming the field, for a bound that is not positive."""
 
-    connections: int = 2048
+    connections: int = 4096
     "open at once in all workers, those that shake hands included; one more is closed as soon as it is accepted"
     connections_per_client: int = 512
     "open at once by one owner"
