@@ -28,8 +28,9 @@ from kmipsrv.ttlv.codec import decode
 
 logger = logging.getLogger(__name__)
 
-_ATTEMPTS = 4  # at a group that other processes overtake; each time one of them has got on
+_ATTEMPTS = 4  # at a group that other processes overtake; from the second on they wait for it
 _CREDENTIAL = b"\x42\x00\x23\x01"  # the head of a Credential structure
+_CORRELATION = b"\x42\x00\xd6\x08"  # the head of a Correlation Value
 
 
 class Engine:
@@ -73,19 +74,25 @@ class Engine:
     def answer(self, calls: Sequence[Call]) -> list[bytes | None]:
         """One answer per call. Raises what the store raises when the group cannot be committed.
 
-        Where another process wrote first, nothing of the group has been kept and nothing has been said: it begins again."""
+        Where another process wrote first, nothing of the group has been kept and nothing has been said: it begins again,
+        and then nobody else writes until it is done. A group that goes on with streams begins so: their parts could not be
+        taken back, whoever's call in the group is overtaken."""
+        alone = any(_CORRELATION in call.frame for call in calls)
         for _ in range(_ATTEMPTS - 1):
             try:
-                return self._attempt(calls)
+                return self._attempt(calls, alone)
             except StoreConflict:
                 logger.info("another process wrote first: %d requests begin again", len(calls))
                 self.dispatcher.streams.undo()
-        return self._attempt(calls)
+            alone = True
+        return self._attempt(calls, alone)
 
-    def _attempt(self, calls: Sequence[Call]) -> list[bytes | None]:
+    def _attempt(self, calls: Sequence[Call], alone: bool) -> list[bytes | None]:
         now = int(self.clock())
         self.dispatcher.streams.begin()
         with self.store.work() as work:
+            if alone:
+                work.lock()
             self.dispatcher.catch_up(work, now)
             return [self._answer(work, call, now) for call in calls]
 

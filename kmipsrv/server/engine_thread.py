@@ -24,6 +24,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from kmipsrv.engine.call import Call
+from kmipsrv.errors import StoreConflict
 from kmipsrv.server.limits import Limits
 
 logger = logging.getLogger(__name__)
@@ -149,9 +150,11 @@ class EngineThread:
             problem: BaseException = RuntimeError(f"{len(answers)} answers to {len(calls)} calls")
         except BaseException as error:
             problem = error
-        logger.critical(
-            "[%s] the engine failed; %d connections are closed", secrets.token_hex(8), len(calls), exc_info=problem
-        )
+        correlation, number = secrets.token_hex(8), len(calls)
+        if isinstance(problem, StoreConflict):
+            logger.warning("[%s] other processes kept the store; %d connections are closed", correlation, number)
+        else:
+            logger.critical("[%s] the engine failed; %d connections are closed", correlation, number, exc_info=problem)
         return [None] * len(calls)
 
     def _post(self, callback: Callable[..., None], *args: Any) -> None:

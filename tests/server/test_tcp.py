@@ -14,6 +14,7 @@ import uvloop
 
 from kmipsrv.client.attestation import public_key_of
 from kmipsrv.engine.call import Call
+from kmipsrv.errors import StoreConflict
 from kmipsrv.server.limits import Limits
 from kmipsrv.server.tcp import KmipConnection
 from tests.server.harness import DEADLINE, Running, World, closed, echo, exchange, receive, request, response, running
@@ -155,10 +156,12 @@ def test_an_engine_that_raises_loses_the_group_and_lives_on(
             raise SystemExit(3)
         if any(b"short" in call.frame for call in calls):
             return []
+        if any(b"overtaken" in call.frame for call in calls):
+            raise StoreConflict
         return echo(calls)
 
     with running(world, answer=answer) as server:
-        for text in (b"raise", b"exit", b"short"):
+        for text in (b"raise", b"exit", b"short", b"overtaken"):
             with server.connect(alice) as client:
                 client.sendall(request(text))
                 assert closed(client)
@@ -167,6 +170,8 @@ def test_an_engine_that_raises_loses_the_group_and_lives_on(
     failures = [record for record in caplog.records if record.levelno == logging.CRITICAL]
     assert len(failures) == 3
     assert all(len(str(record.args[0])) == 16 for record in failures if isinstance(record.args, tuple))
+    (warning,) = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert warning.exc_info is None, "nothing has failed: other processes were faster"
 
 
 def test_what_waits_is_answered_as_a_group(world: World, alice: Certified) -> None:
