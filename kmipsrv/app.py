@@ -5,6 +5,7 @@ One process per worker: store and token are opened after the fork (`_worker`), s
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import ssl
@@ -19,7 +20,7 @@ from sqlalchemy.engine import make_url
 from kmipsrv import __version__
 from kmipsrv.client.connection import Connection
 from kmipsrv.client.delivery import TIMEOUT, Delivery
-from kmipsrv.config import Address, Config, Endpoint
+from kmipsrv.config import Address, Config, Endpoint, load
 from kmipsrv.config import Device as DeviceSettings
 from kmipsrv.domain import notices
 from kmipsrv.domain.identity import Identity
@@ -111,9 +112,10 @@ def opening_own_keys() -> Iterator[None]:
 
 
 def reload(config: Config, engine: Engine) -> Trust:
-    """Read anew what the configuration names: certificates, CAs, endorsements, policies, enrolled keys.
+    """Read anew the denied certificates and what the configuration names: certificates, CAs, endorsements, policies, keys.
 
     All of it is taken over or, with a ConfigError, none."""
+    config = current(config)
     released = gating.gate_settings(config)
     trusted = make_trust(config)
     gate = engine.dispatcher.gate
@@ -123,10 +125,17 @@ def reload(config: Config, engine: Engine) -> Trust:
     return trusted
 
 
+def current(config: Config) -> Config:
+    """The configuration with the certificates that its file denies now. Raises ConfigError."""
+    if config.file is None:
+        return config
+    return dataclasses.replace(config, tls=dataclasses.replace(config.tls, denied=load(config.file).tls.denied))
+
+
 def identify(config: Config, certificate: bytes) -> Identity:
     """Who a client certificate (DER) would be, by the files as they are now. Raises KmipError(INVALID_FIELD)."""
     try:
-        return make_trust(config).identities.identify(certificate)
+        return make_trust(current(config)).identities.identify(certificate)
     except CertificateRefused as error:
         raise KmipError(Cause.INVALID_FIELD, "no authority of this server's has issued the certificate") from error
 
@@ -260,7 +269,7 @@ def make_trust(config: Config) -> Trust:
         raise ConfigError(f"tls.client_ca: {error.filename} cannot be read: {error.strerror}") from error
     owners = {(rule.domain, name): rule.owner for rule in config.identities for name in rule.names}
     try:
-        identities = Identities(domains, owners)
+        identities = Identities(domains, owners, denied=tls.denied or ())
     except ValueError as error:
         raise ConfigError(f"tls.client_ca: {error}") from error
     made = trust(tls.certificate, tls.key, identities, tls.ciphers or CIPHERS)
@@ -289,7 +298,8 @@ def delivering(config: Config, engine: Engine) -> Iterator[None]:
         yield
         return
     dispatcher, store = engine.dispatcher, open_store(config)
-    own_keys(store, dispatcher.keyring, os.urandom)
+    with opening_own_keys():
+        own_keys.own_keys(store, dispatcher.keyring, os.urandom)
     own = Engine(
         store=store,
         keyring=dispatcher.keyring,

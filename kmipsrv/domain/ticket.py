@@ -1,6 +1,7 @@
 """Tickets (KMIP 2.1 §§6.1.12, 6.1.30, 7.39): what Login hands out and a later request's Credential shows.
 
-The store keeps a ticket under a hash of its value, so that who reads the database cannot use one.
+The store keeps a ticket under a hash of its value, so that who reads the database cannot use one, and authenticates it
+(`domain/records.py`), so that who writes to the database cannot make one.
 """
 
 from __future__ import annotations
@@ -53,6 +54,15 @@ def read_rights(text: str) -> tuple[Right, ...]:
 
 
 def find(work: Work, value: bytes) -> Ticket | None:
+    """The ticket as it is; one that counts stays so until the transaction ends."""
+    ticket = _read(work, value)
+    if ticket is not None and (ticket.requests is not None or ticket.operations is not None):
+        work.lock()
+        ticket = _read(work, value)
+    return ticket
+
+
+def _read(work: Work, value: bytes) -> Ticket | None:
     record = work.read(RECORD, _key(value))
     return None if record is None else Ticket(**json.loads(record))
 

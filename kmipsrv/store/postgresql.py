@@ -23,6 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from kmipsrv.domain.ports import Work
+from kmipsrv.domain.records import RecordSeal
 from kmipsrv.errors import Cause, ConfigError, KmipError, StoreConflict, StoreUnavailable
 from kmipsrv.store.migrate import upgrade
 from kmipsrv.store.statements import compile_statements
@@ -97,6 +98,7 @@ class PostgreSQLStore:
         self._conninfo = conninfo
         self._dialect = dialects.dialect(paramstyle="format")  # type: ignore[no-untyped-call]
         self._statements = compile_statements(self._dialect)
+        self._seal: RecordSeal | None = None
         self._known_keys: dict[tuple[str, str, str], int] = {}
         self._idle: list[tuple[psycopg.Connection[Any], Database]] = []
         self._lock = threading.Lock()
@@ -117,6 +119,13 @@ class PostgreSQLStore:
     def work(self) -> AbstractContextManager[Work]:
         """See `domain.ports.Store`. Raises StoreConflict, StoreUnavailable."""
         return _Unit(self)
+
+    def authenticate(self, key: bytes) -> None:
+        """See `domain.ports.Store`."""
+        with self._lock:
+            self._seal = RecordSeal(key)
+            for _, database in self._idle:
+                database.seal = self._seal
 
     def holds_objects(self) -> bool:
         """See `domain.ports.Store`."""
@@ -163,6 +172,7 @@ class PostgreSQLStore:
             stands=lambda: status.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR),
             committed=lambda: cursor.statusmessage == "COMMIT",
             translate=translate,
+            seal=self._seal,
             known_keys=self._known_keys,
         )
         return connection, database

@@ -23,6 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from kmipsrv.domain.ports import Work
+from kmipsrv.domain.records import RecordSeal
 from kmipsrv.errors import Cause, ConfigError, KmipError, StoreConflict, StoreUnavailable
 from kmipsrv.store.migrate import upgrade
 from kmipsrv.store.statements import compile_statements
@@ -130,6 +131,10 @@ class SQLiteStore:
     def work(self) -> AbstractContextManager[Work]:
         """See `domain.ports.Store`. Raises StoreUnavailable when the transaction could not be kept."""
         return _Unit(self)
+
+    def authenticate(self, key: bytes) -> None:
+        """See `domain.ports.Store`."""
+        self._database.seal = RecordSeal(key)
 
     def holds_objects(self) -> bool:
         """See `domain.ports.Store`."""

@@ -117,7 +117,7 @@ def compile_statements(dialect: Dialect) -> Statements:
         interned=compiled(
             select(k.id).where(k.owner == p("owner"), k.key == p("key"), k.path == p("path")), "owner", "key", "path"
         ),
-        read=compiled(select(r.value).where(r.kind == p("kind"), r.key == p("key")), "kind", "key"),
+        read=compiled(select(r.value, r.owner).where(r.kind == p("kind"), r.key == p("key")), "kind", "key"),
         write=compiled(
             write.on_conflict_do_update(
                 index_elements=["kind", "key"],

@@ -23,6 +23,7 @@ from typing import Any, Final, Protocol
 from sqlalchemy import Dialect
 
 from kmipsrv.domain.ports import StoredObject
+from kmipsrv.domain.records import NOT_AUTHENTICATED, RecordSeal
 from kmipsrv.domain.search import Expression
 from kmipsrv.errors import KmipError, StoreConflict, StoreUnavailable
 from kmipsrv.store.locate import INTEGERS, search
@@ -63,6 +64,7 @@ class Database:
     stands: Callable[[], bool]  # whether a transaction is open still
     committed: Callable[[], bool]  # whether the COMMIT just executed was one: PostgreSQL may answer with a rollback
     translate: Callable[[Exception], KmipError]
+    seal: RecordSeal | None = None  # of records; None until `Store.authenticate`
     known_keys: dict[tuple[str, str, str], int] = field(default_factory=dict)  # interned and committed
 
 
@@ -199,11 +201,11 @@ class SqlWork:
     def read(self, kind: str, key: str) -> bytes | None:
         """See `domain.ports.Work`."""
         rows = self._read(self._statements.read, (kind, key))
-        return rows[0][0] if rows else None
+        return self._opened(kind, key, rows[0][1], rows[0][0]) if rows else None
 
     def write(self, kind: str, key: str, value: bytes, *, owner: str = "", expires: int | None = None) -> None:
         """See `domain.ports.Work`: a record that is there is replaced."""
-        self._write(self._statements.write, (kind, key, owner, value, expires))
+        self._write(self._statements.write, (kind, key, owner, self._sealed(kind, key, owner, value), expires))
 
     def remove(self, kind: str, key: str) -> bool:
         """See `domain.ports.Work`: -> whether it was there."""
@@ -211,7 +213,8 @@ class SqlWork:
 
     def records(self, kind: str, owner: str) -> Sequence[tuple[str, bytes]]:
         """See `domain.ports.Work`: (key, value), by key."""
-        return [(key, value) for key, value in self._read(self._statements.records, (kind, owner))]
+        rows = self._read(self._statements.records, (kind, owner))
+        return [(key, self._opened(kind, key, owner, value)) for key, value in rows]
 
     def holds(self, kind: str) -> bool:
         """See `domain.ports.Work`."""
@@ -219,7 +222,9 @@ class SqlWork:
 
     def add(self, kind: str, key: str, value: bytes, *, owner: str = "", expires: int | None = None) -> bool:
         """See `domain.ports.Work`: -> whether it is new."""
-        return bool(self._write(self._statements.add, (kind, key, owner, value, expires)))
+        return bool(
+            self._write(self._statements.add, (kind, key, owner, self._sealed(kind, key, owner, value), expires))
+        )
 
     def expire(self, now: int) -> None:
         """Remove the records whose time has passed."""
@@ -243,6 +248,19 @@ class SqlWork:
         return [(int(number), _octets(body), _octets(digest)) for number, body, digest in rows]
 
     # -- inside --
+
+    def _sealed(self, kind: str, key: str, owner: str, value: bytes) -> bytes:
+        return value if kind in NOT_AUTHENTICATED else self._seal(kind).make(kind, key, owner, value)
+
+    def _opened(self, kind: str, key: str, owner: str, stored: bytes) -> bytes:
+        return stored if kind in NOT_AUTHENTICATED else self._seal(kind).open(kind, key, owner, stored)
+
+    def _seal(self, kind: str) -> RecordSeal:
+        if self._database.seal is None:
+            raise RuntimeError(
+                f"records of the kind {kind!r} need the key that authenticates them: see Store.authenticate"
+            )
+        return self._database.seal
 
     def _add_index(self, obj: StoredObject) -> None:
         assert obj.key is not None

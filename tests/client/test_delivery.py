@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ from kmipsrv.domain.notices import NOTICE, Endpoint
 from kmipsrv.domain.ports import Keyring
 from kmipsrv.domain.settings import Settings
 from kmipsrv.engine.engine import Engine
+from kmipsrv.engine.own_keys import own_keys
 from kmipsrv.engine.post import Post
 from kmipsrv.release.gate import GateSettings
 from kmipsrv.release.policy import parse
@@ -95,6 +97,7 @@ class World:
 
     def notices(self) -> list[bytes]:
         store = SQLiteStore(self.folder / "objects.db")
+        own_keys(store, self.keyring, os.urandom)
         try:
             with store.work() as work:
                 return [value for _, value in work.records(NOTICE, self.endpoint.name)]

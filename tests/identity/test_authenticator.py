@@ -51,6 +51,7 @@ def authenticator() -> CredentialAuthenticator:
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[SQLiteStore]:
     made = SQLiteStore(tmp_path / "objects.db")
+    made.authenticate(bytes(32))
     yield made
     made.close()
 

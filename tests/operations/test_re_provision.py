@@ -21,6 +21,7 @@ from kmipsrv.domain.ports import Keyring
 from kmipsrv.domain.settings import Settings
 from kmipsrv.engine.call import Call, Peer
 from kmipsrv.engine.engine import Engine
+from kmipsrv.engine.own_keys import own_keys
 from kmipsrv.engine.ports import CertificateOnly
 from kmipsrv.errors import Cause, KmipError
 from kmipsrv.spec.enums import Operation, ResultReason
@@ -63,8 +64,10 @@ def open_engine(folder: Path, keyring: Keyring, clock: Clock) -> Engine:
     plain = make_engine(folder, keyring, clock)
     gate = plain.dispatcher.gate
     plain.store.close()
+    store = SQLiteStore(folder / "objects.db")
+    own_keys(store, keyring, os.urandom)
     return Engine(
-        store=SQLiteStore(folder / "objects.db"),
+        store=store,
         keyring=keyring,
         gate=gate,
         settings=Settings(),

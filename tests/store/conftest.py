@@ -20,6 +20,7 @@ from kmipsrv.store.postgresql import PostgreSQLStore
 from kmipsrv.store.sqlite import SQLiteStore
 
 OWNER = "CN=owner"
+RECORDS_KEY = bytes(32)
 
 
 def make(unique_identifier: str, owner: str = OWNER, **given: Any) -> StoredObject:
@@ -36,6 +37,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def store(path: Path) -> Iterator[SQLiteStore]:
     opened = SQLiteStore(path)
+    opened.authenticate(RECORDS_KEY)
     yield opened
     opened.close()
 
@@ -104,6 +106,7 @@ def conninfo(cluster: Path, request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.fixture
 def postgresql(conninfo: str) -> Iterator[PostgreSQLStore]:
     opened = PostgreSQLStore(conninfo)
+    opened.authenticate(RECORDS_KEY)
     yield opened
     opened.close()
 

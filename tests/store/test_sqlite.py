@@ -30,10 +30,11 @@ WRITER = """
 import sys
 from pathlib import Path
 from kmipsrv.store.sqlite import SQLiteStore
-from tests.store.conftest import OWNER, make
+from tests.store.conftest import RECORDS_KEY, make
 
 path, name, rounds = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 store = SQLiteStore(path)
+store.authenticate(RECORDS_KEY)
 for number in range(rounds):
     with store.work() as work:
         if name != "crash":
