@@ -132,6 +132,10 @@ HASHED: Final = Kind(
     "a record made by `kmipsrv hash-password --hashed USERNAME`: SHA-256$S1$S2",
     lambda value, _: _matching(r"SHA-(256|384|512)(\$([0-9a-f]{2}){32,64}){2}", value),
 )
+FINGERPRINT: Final = Kind(
+    "the SHA-256 of a certificate (DER): 64 hexadecimal digits, colons allowed, in quotes",
+    lambda value, _: bytes.fromhex(_matching(r"[0-9A-Fa-f]{64}", _typed(value, str).replace(":", ""))),
+)
 DOMAIN: Final = Kind(
     "a name of letters, digits and . _ -", lambda value, _: _matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", value)
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Hashable, Mapping
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, asdict, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -34,7 +34,7 @@ class _Loader(yaml.SafeLoader):
 
 def load(path: Path) -> Config:
     """The configuration in this file; ConfigError names every mistake in it."""
-    return read(load_yaml(path), path.resolve().parent, str(path))
+    return replace(read(load_yaml(path), path.resolve().parent, str(path)), file=path.resolve())
 
 
 def load_yaml(path: Path) -> Any:

@@ -16,6 +16,7 @@ from kmipsrv.config.kinds import (
     DATABASE,
     DOMAIN,
     FILE,
+    FINGERPRINT,
     FLAG,
     HASHED,
     MODULE,
@@ -106,6 +107,8 @@ class Tls:
     """The server's private key (PEM, not encrypted)."""
     client_ca: tuple[ClientAuthority, ...] = sections(ClientAuthority, {"file": "certs/ca.pem"})
     """Who may sign client certificates; absent: certs/ca.pem, in the trust domain `default`."""
+    denied: tuple[bytes, ...] | None = setting(off_or(list_of(FINGERPRINT)), None)
+    """SHA-256 of certificates that no longer count, a client's or an intermediate authority's; read anew on SIGHUP."""
     min_version: str = setting(one_of("1.2", "1.3"), "1.2")
     """The oldest TLS version spoken."""
     ciphers: str | None = setting(off_or(TEXT), None)
@@ -311,9 +314,10 @@ class ServerInformation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """The whole file. `folder` is where it lies."""
+    """The whole file. `folder` is where it lies, `file` its path where it has been read from one."""
 
     folder: Path = field(default=Path(), metadata={"hidden": True})
+    file: Path | None = field(default=None, compare=False, metadata={"hidden": True})
     listen: Address = setting(ADDRESS, Address("127.0.0.1", 5696))
     """Where KMIP over TLS is served. The default is this machine only."""
     https: Address | None = setting(off_or(ADDRESS), None)

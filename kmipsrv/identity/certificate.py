@@ -11,7 +11,8 @@ The rules, in order:
    with `attribute=`, so neither can be mistaken for the other.
 3. *Owner.* `domain:name`, which is injective because domains hold no colon; or what the table of owners says, by
    which several certificates come to one owner.
-4. *Validity.* The instants in which every certificate of the path is valid. TLS looks at them once, at the full
+4. *Denied.* The operator's list of SHA-256 fingerprints: a path with one of these certificates on it leads nowhere.
+5. *Validity.* The instants in which every certificate of the path is valid. TLS looks at them once, at the full
    handshake; the server compares them with the clock for every request.
 """
 
@@ -20,11 +21,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
@@ -65,7 +67,8 @@ class Identities:
     """Finds the Identity of a certificate; remembers what it found under the SHA-256 of the certificate.
 
     `owners` maps (domain, name) to an owner: a word of the operator's own, or the `domain:name` of another
-    certificate whose objects this one is to share. Raises ValueError for a bad domain name, a file without a CA, a
+    certificate whose objects this one is to share; `denied` holds the SHA-256 of
+    certificates that no longer count. Raises ValueError for a bad domain name, a file without a CA, a
     CA in two domains or an owner for a domain that is not configured.
     """
 
@@ -74,9 +77,11 @@ class Identities:
         domains: Sequence[TrustDomain],
         owners: Mapping[tuple[str, str], str] | None = None,
         *,
+        denied: Collection[bytes] = (),
         remembered: int = _CACHED,
     ) -> None:
         self._owners = dict(owners or {})
+        self._denied = frozenset(denied)
         self._anchors: dict[bytes, list[tuple[x509.Certificate, TrustDomain]]] = {}  # by the DER of the subject
         self._found: OrderedDict[bytes, Identity] = OrderedDict()
         self._remembered = remembered
@@ -133,6 +138,9 @@ class Identities:
             between = [x509.load_der_x509_certificate(der) for der in chain]
             name = _name(leaf)
             path, domain = self._path(leaf, between)
+            for step in path:
+                if step.fingerprint(hashes.SHA256()) in self._denied:
+                    raise CertificateRefused(f"the certificate of {step.subject.rfc4514_string()} is in tls.denied")
             common_names = leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
             return Identity(
                 domain=domain.name,

@@ -123,6 +123,10 @@ def test_a_configuration_cannot_be_changed() -> None:
         ),
         ({"users": [{"username": "a", "password": HASH}] * 2}, "users: username 'a' is there twice"),
         ({"devices": [{"password": HASH}]}, "devices[0]: matches every device; give at least one identifier"),
+        (
+            {"tls": {"denied": ["ab:cd"]}},
+            "tls.denied: ['ab:cd'] is not accepted; use off, or a list of one or more, each the SHA",
+        ),
         ({"release": []}, "release: [] is not accepted; use a mapping"),
         ({"release": {"rules": [{"name": "a"}]}}, "release.rules[0].policy: is missing"),
         ({1: 2}, "1: there is no such setting; accepted: listen,"),

@@ -16,6 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from kmip import enums
 from kmip.pie.client import ProxyKmipClient
 
@@ -115,6 +118,24 @@ def test_doctor_knows_the_running_server(state: Path) -> None:
         findings = list(examine(state / "kmipsrv.yaml", NOW))
     assert [finding for finding in findings if finding.level is not Level.GOOD] == []
     assert findings[-1].text == "this server is serving there"
+
+
+def test_a_denied_client_is_out_after_sighup(state: Path) -> None:
+    """On its open connection too; another client stays."""
+    with serving(state) as (server, port, _), client(state, port) as connection:
+        connection.create(enums.CryptographicAlgorithm.AES, 256)
+        certificate = x509.load_pem_x509_certificate((state / "certs/client.pem").read_bytes())
+        tls = yaml.safe_load((state / "kmipsrv.yaml").read_text("utf-8"))["tls"]
+        edit(state, tls={**tls, "denied": [certificate.fingerprint(hashes.SHA256()).hex(":").upper()]})
+        server.send_signal(signal.SIGHUP)
+
+        def ask() -> None:
+            for _ in range(200):
+                connection.locate()
+                time.sleep(0.05)
+
+        with pytest.raises((OSError, EOFError)):
+            ask()
 
 
 def fails(state: Path, *arguments: str) -> tuple[int, str]:

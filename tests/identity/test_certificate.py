@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
@@ -100,6 +102,18 @@ def test_an_authority_of_the_same_name_but_another_key_is_refused(ca: CA) -> Non
     identities = Identities([TrustDomain("a", ca.pem)])
     with pytest.raises(CertificateRefused):
         identities.identify(authority("CN=Root A").issue("CN=alice").der)
+
+
+def test_a_denied_certificate_is_refused_and_its_successor_is_not(ca: CA) -> None:
+    middle = ca.intermediate("CN=Middle")
+    lost, below, renewed = ca.issue("CN=alice"), middle.issue("CN=bob"), ca.issue("CN=alice")
+    denied = [hashlib.sha256(one).digest() for one in (lost.der, middle.der)]
+    identities = Identities([TrustDomain("a", ca.pem)], denied=denied)
+    with pytest.raises(CertificateRefused, match=r"CN=alice is in tls\.denied"):
+        identities.identify(lost.der)
+    with pytest.raises(CertificateRefused, match=r"CN=Middle is in tls\.denied"):
+        identities.identify(below.der, chain(below))
+    assert identities.identify(renewed.der).owner == "a:CN=alice"
 
 
 def test_validity_is_that_of_the_whole_path() -> None:
