@@ -235,6 +235,7 @@ class CredentialAuthenticator:
         """A password "which may only be used for a single authentication": the last one's counter is kept."""
         user = self._users.get(account.name) if account.known else None
         seed = user.seed if user is not None and user.seed is not None else bytes(20)
+        work.lock()  # of two processes that are shown the same password, the second reads the first one's counter
         last = int(work.read(ONE_TIME, account.name) or b"-1")
         counter = one_time.matching(seed, value.one_time_password or "", now, last)
         if counter is None or not right or user is None or user.seed is None:
@@ -257,7 +258,10 @@ class CredentialAuthenticator:
         right &= hmac.compare_digest(wanted, value.hashed_password or b"")
         right &= expected is not _NOBODY and algorithm is expected.algorithm
         right &= abs(stamp // 1_000_000 - now) <= HASH_DRIFT
-        if not right or stamp <= int(work.read(HASHED, account.name) or b"-1"):
+        if not right:
+            return b""
+        work.lock()  # as for a one-time password
+        if stamp <= int(work.read(HASHED, account.name) or b"-1"):
             return b""
         work.write(HASHED, account.name, str(stamp).encode())
         return hashlib.new(name, octets + expected.s1 + hashlib.new(name, expected.s2).digest()).digest()
@@ -293,12 +297,14 @@ class _Failures:
 
     def __init__(self, work: Work, key: str, now: int) -> None:
         self.work, self.key, self.now = work, key, now
-        record = work.read(FAILURES, key)
         self.number: int = 0
         self.last: int = 0
-        if record is not None:
-            self.number, self.last = json.loads(record)
-        if now - self.last > REMEMBERED:
+        self._read()
+
+    def _read(self) -> None:
+        record = self.work.read(FAILURES, self.key)
+        self.number, self.last = (0, 0) if record is None else json.loads(record)
+        if self.now - self.last > REMEMBERED:
             self.number = 0
 
     def require_patience(self) -> None:
@@ -309,6 +315,10 @@ class _Failures:
                 raise KmipError(Cause.AUTHENTICATION_NOT_SUCCESSFUL, "too many wrong credentials: wait a while")
 
     def count(self) -> None:
+        """One more. Raises KmipError(AUTHENTICATION_NOT_SUCCESSFUL) when another process has counted enough meanwhile."""
+        self.work.lock()
+        self._read()
+        self.require_patience()
         record = json.dumps((self.number + 1, self.now)).encode()
         self.work.write(FAILURES, self.key, record, expires=self.now + REMEMBERED)
 

@@ -82,6 +82,7 @@ class Job:
 
 def submit(ctx: Context, option: BatchErrorContinuationOption, items: list[tuple[Operation, list[Item]]]) -> Job:
     """Keep the batch items of a message for later. Raises KmipError."""
+    ctx.work.lock()  # for the number of those that wait
     if len(jobs(ctx)) >= ctx.settings.maximum_asynchronous:
         raise KmipError(Cause.SERVER_LIMIT_EXCEEDED, "too many asynchronous requests wait to be polled")
     if option is BatchErrorContinuationOption.UNDO and len(items) > 1:
@@ -104,7 +105,9 @@ def submit(ctx: Context, option: BatchErrorContinuationOption, items: list[tuple
 
 
 def find(ctx: Context, value: bytes) -> tuple[Job, int]:
-    """The caller's job and the number of the batch item. Raises KmipError(INVALID_ASYNCHRONOUS_CORRELATION_VALUE)."""
+    """The caller's job and the number of the batch item, to be run, canceled or obtained: no other process does so
+    before the transaction ends. Raises KmipError(INVALID_ASYNCHRONOUS_CORRELATION_VALUE)."""
+    ctx.work.lock()
     job = _load(ctx, value[:-NUMBER].hex()) if len(value) == IDENTIFIER + NUMBER else None
     number = int.from_bytes(value[-NUMBER:], "big")
     if job is None or number >= len(job.entries):

@@ -34,7 +34,8 @@ def authority(ctx: Context) -> Authority:
     """The authority of the caller's trust domain; made if there is none yet."""
     found = _read(ctx)
     if found is None:
-        found = _make(ctx)
+        ctx.work.lock()  # or two processes would make two
+        found = _read(ctx) or _make(ctx)
     return found
 
 

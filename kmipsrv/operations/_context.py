@@ -352,7 +352,8 @@ class Context:
         self, *, defaults: list[ObjectDefaults] | None = None, constraints: list[Constraint] | None = None
     ) -> None:
         """Replace the caller's Object Defaults, Constraints or both."""
-        old = self.rules
+        self.work.lock()  # or another process's half would be lost
+        old = _factory_rules.read(self)
         new = Rules(
             old.defaults if defaults is None else defaults, old.constraints if constraints is None else constraints
         )

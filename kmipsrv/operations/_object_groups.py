@@ -41,6 +41,7 @@ def group_of(terms: SearchTerms) -> str:
 
 def next_member(ctx: Context, group: str, where: Expression, rest: list[Rest]) -> tuple[int, list[str]]:
     """-> (1, [the member whose turn it is]), or (0, []) for a group without members."""
+    ctx.work.lock()  # or two processes would serve the same member in the same turn
     members = all_found(ctx, where, rest)[::-1]
     if not members:
         return 0, []
