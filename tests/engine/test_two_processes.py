@@ -223,6 +223,7 @@ def test_everybody_gets_another_member_of_a_group(pair: Pair, clock: Clock) -> N
         (Tag.OBJECT_GROUP_MEMBER, ENUMERATION, 2),
         (Tag.ATTRIBUTES, STRUCTURE, [(Tag.OBJECT_GROUP, TEXT_STRING, "g")]),
     ]
+    assert set(Client(pair[0], V2_1).locate(*terms[1][2])) == members  # and the process's first tidying is done
     tries(pair, lambda engine: served.append(Client(engine, V2_1).ok(Operation.LOCATE, *terms).uid))
     assert set(served) == members
 
