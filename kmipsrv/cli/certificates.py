@@ -61,7 +61,9 @@ def authority(key: ec.EllipticCurvePrivateKey, now: datetime.datetime) -> Pair:
     return Pair(builder.sign(key, hashes.SHA256()), key)
 
 
-def server(issuer: Pair, key: ec.EllipticCurvePrivateKey, hosts: Sequence[str], now: datetime.datetime) -> Pair:
+def server(
+    issuer: Pair, key: ec.EllipticCurvePrivateKey, hosts: Sequence[str], now: datetime.datetime, days: int = DAYS
+) -> Pair:
     """A server's certificate for these host names and addresses; the first is its common name."""
     names: list[x509.GeneralName] = []
     for host in hosts:
@@ -69,7 +71,7 @@ def server(issuer: Pair, key: ec.EllipticCurvePrivateKey, hosts: Sequence[str], 
             names.append(x509.IPAddress(ipaddress.ip_address(host)))
         except ValueError:
             names.append(x509.DNSName(host))
-    return _end(issuer, key, hosts[0], names, ExtendedKeyUsageOID.SERVER_AUTH, now, DAYS)
+    return _end(issuer, key, hosts[0], names, ExtendedKeyUsageOID.SERVER_AUTH, now, days)
 
 
 def client(
@@ -177,6 +179,15 @@ def read_authority(certificate: Path, key: Path) -> Pair:
     pair = Pair(read_certificates(certificate)[0], read_key(key))
     check_pair(pair.certificate, key)
     return pair
+
+
+def hosts(certificate: x509.Certificate) -> list[str]:
+    """The host names and addresses that a server's certificate is for."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    return [str(name.value) for name in names if isinstance(name, x509.DNSName | x509.IPAddress)]
 
 
 def check_pair(certificate: x509.Certificate, key: Path) -> None:

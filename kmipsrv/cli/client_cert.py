@@ -39,7 +39,7 @@ def client_cert(file: Path, out: Path, days: int, uri: str, domain: str | None, 
 
     Its objects belong to its name: a new certificate with the same name finds them again.
     """
-    issuer = _authority(load(file), domain)
+    issuer = authority(load(file), domain)
     certificate, key = out / f"{name}.pem", out / f"{name}.key"
     taken = [path for path in (certificate, key) if path.exists()]
     if taken and not force:
@@ -51,8 +51,8 @@ def client_cert(file: Path, out: Path, days: int, uri: str, domain: str | None, 
     click.echo(f"made {certificate} and {key}: {uri or f'CN={name}'}, until {pair.certificate.not_valid_after_utc:%F}")
 
 
-def _authority(config: Config, domain: str | None) -> certificates.Pair:
-    """The authority whose key lies beside its certificate."""
+def authority(config: Config, domain: str | None) -> certificates.Pair:
+    """The authority whose key lies beside its certificate. Raises ConfigError."""
     wanted = [authority for authority in config.tls.client_ca if domain in (None, authority.domain)]
     if not wanted:
         known = ", ".join(authority.domain for authority in config.tls.client_ca)

@@ -26,6 +26,7 @@ from sqlalchemy.pool import NullPool
 
 from kmipsrv.app import CHECK_RECORD, keyring_settings
 from kmipsrv.cli import certificates
+from kmipsrv.cli.main import program
 from kmipsrv.config import Address, Config, load
 from kmipsrv.engine import gating, own_keys
 from kmipsrv.errors import ConfigError, KmipError
@@ -89,6 +90,12 @@ def examine(file: Path, now: datetime) -> Findings:
         yield from check(config, now)
 
 
+def at_start(config: Config, now: datetime) -> list[Finding]:
+    """What a server that does start should say about its files and certificates."""
+    found = [finding for check in AT_START for finding in check(config, now)]
+    return [finding for finding in found if finding.level is not Level.GOOD]
+
+
 # --- the state directory --------------------------------------------------------------------------------------------
 
 
@@ -102,10 +109,22 @@ def state(config: Config, _now: datetime) -> Findings:
         yield Finding(Level.GOOD, "state", str(config.state))
 
 
-def private(path: Path) -> Findings:
-    """A file that nobody else may read."""
-    if path.exists() and path.stat().st_mode & 0o077:
-        yield Finding(Level.ERROR, "private file", f"{path} can be read by others", f"chmod 600 {path}")
+def private_files(config: Config, _now: datetime) -> Findings:
+    """Files that nobody else may read: keys, the PIN, the database."""
+    tls, url = config.tls, make_url(config.database_url)
+    paths = [tls.key, tls.certificate.with_name("client.key"), *(ca.file.with_suffix(".key") for ca in tls.client_ca)]
+    paths += [row.key for row in config.notifications.endpoints]
+    if config.token.pin_file is not None:
+        paths.append(config.token.pin_file)
+    if url.get_backend_name() == "sqlite" and url.database:
+        paths.append(Path(url.database))
+    for path in dict.fromkeys(paths):
+        if path.exists() and path.stat().st_mode & 0o077:
+            yield Finding(Level.ERROR, "private file", f"{path} can be read by others", f"chmod 600 {path}")
+
+
+def _file(config: Config) -> Path:
+    return config.file or config.folder / "kmipsrv.yaml"
 
 
 # --- certificates (RFC 5280) ----------------------------------------------------------------------------------------
@@ -114,7 +133,7 @@ def private(path: Path) -> Findings:
 def server_certificate(config: Config, now: datetime) -> Findings:
     """The certificate that the server shows, and its key."""
     path, key = config.tls.certificate, config.tls.key
-    mend = "issue a new one, or let `kmipsrv init` make one in a new directory"
+    mend = f"{program()} server-cert -c {_file(config)}, or have your own authority issue one; then SIGHUP"
     try:
         certificate = certificates.read_certificates(path)[0]
         certificates.check_pair(certificate, key)
@@ -123,7 +142,7 @@ def server_certificate(config: Config, now: datetime) -> Findings:
             Level.ERROR, "server certificate", str(error), "name the right files in tls.certificate and tls.key"
         )
         return
-    found = [*_dates(certificate, now, mend), *_purpose(certificate, SERVER, mend), *private(key)]
+    found = [*_dates(certificate, now, mend), *_purpose(certificate, SERVER, mend)]
     try:
         certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
@@ -145,7 +164,6 @@ def client_authorities(config: Config, now: datetime) -> Findings:
         for certificate in found:
             wrong = [*_dates(certificate, now, "put its successor into the file"), *_signs(certificate)]
             yield from _about(subject, authority.file, certificate, wrong)
-        yield from private(authority.file.with_suffix(".key"))
 
 
 def first_client(config: Config, now: datetime) -> Findings:
@@ -153,7 +171,7 @@ def first_client(config: Config, now: datetime) -> Findings:
     path = config.tls.certificate.with_name("client.pem")
     if not path.exists():
         return
-    mend = f"kmipsrv client-cert -c {config.folder / 'kmipsrv.yaml'} client --out {path.parent} --force"
+    mend = f"kmipsrv client-cert -c {_file(config)} client --out {path.parent} --force"
     try:
         certificate = certificates.read_certificates(path)[0]
         certificates.check_pair(certificate, path.with_suffix(".key"))
@@ -164,13 +182,13 @@ def first_client(config: Config, now: datetime) -> Findings:
     except ConfigError as error:
         yield Finding(Level.WARNING, "first client", str(error), mend)
         return
-    found = [*_dates(certificate, now, mend), *_purpose(certificate, CLIENT, mend), *private(path.with_suffix(".key"))]
+    found = [*_dates(certificate, now, mend), *_purpose(certificate, CLIENT, mend)]
     yield from _about("first client", path, certificate, found)
 
 
 def notification_endpoints(config: Config, now: datetime) -> Findings:
     """What the server shows to endpoints, and whom it takes for them."""
-    mend = f"kmipsrv client-cert -c {config.folder / 'kmipsrv.yaml'} notifier --out {config.tls.certificate.parent}"
+    mend = f"kmipsrv client-cert -c {_file(config)} notifier --out {config.tls.certificate.parent}"
     for number, row in enumerate(config.notifications.endpoints):
         subject = f"endpoint {row.address}"
         try:
@@ -182,7 +200,7 @@ def notification_endpoints(config: Config, now: datetime) -> Findings:
                 Level.ERROR, subject, str(error), f"name the right files in notifications.endpoints[{number}]"
             )
             continue
-        found = [*_dates(certificate, now, mend), *_purpose(certificate, CLIENT, mend), *private(row.key)]
+        found = [*_dates(certificate, now, mend), *_purpose(certificate, CLIENT, mend)]
         yield from _about(subject, row.certificate, certificate, found)
 
 
@@ -237,8 +255,6 @@ def _signs(certificate: x509.Certificate) -> Findings:
 
 def token(config: Config, _now: datetime) -> Findings:
     """PIN, token, master key, seal counter, mechanism."""
-    if config.token.pin_file is not None:
-        yield from private(config.token.pin_file)
     yield from _token(config, None)
 
 
@@ -265,7 +281,6 @@ def database(config: Config, _now: datetime) -> Findings:
         if not file.exists():
             yield Finding(Level.GOOD, subject, "not there yet; the first start makes it")
             return
-        yield from private(file)
         url = url.set(database=f"file:{file}", query={"mode": "ro", "uri": "true"})
     try:
         engine = create_engine(url, poolclass=NullPool)
@@ -389,6 +404,7 @@ def release(config: Config, now: datetime) -> Findings:
 Check = Callable[[Config, datetime], Findings]
 CHECKS: Final[tuple[Check, ...]] = (
     state,
+    private_files,
     server_certificate,
     client_authorities,
     first_client,
@@ -399,3 +415,11 @@ CHECKS: Final[tuple[Check, ...]] = (
     port,
 )
 """The checks, in the order in which they are made."""
+AT_START: Final[tuple[Check, ...]] = (
+    state,
+    private_files,
+    server_certificate,
+    client_authorities,
+    notification_endpoints,
+)
+"""Those that need neither token nor database."""

@@ -9,11 +9,16 @@ from pathlib import Path
 
 
 def write(path: Path, content: bytes, *, replace: bool = False) -> None:
-    """Write the file, mode 0600, flushed to the disk before it gets its name. FileExistsError unless `replace`."""
+    """Write the file, mode 0600, flushed to the disk before it gets its name. FileExistsError unless `replace`.
+
+    What replaces a file belongs to whom it belonged: root renews what a service's user has to read."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            if replace and path.exists() and os.geteuid() == 0:
+                before = path.stat()
+                os.fchown(descriptor, before.st_uid, before.st_gid)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -168,14 +168,15 @@ def _certificates(directory: Path, config: Config, hosts: tuple[str, ...]) -> It
     yield from pair("ca", "the throw-away authority", lambda key: certificates.authority(key, now))
     issuer = certificates.read_authority(folder / "ca.pem", folder / "ca.key")
     if for_server:
-        names = _server_names(config, hosts)
+        names = server_names(config, hosts)
         what = f"the server, as {', '.join(names)}"
         yield from pair("server", what, lambda key: certificates.server(issuer, key, names, now))
     if for_clients:
         yield from pair("client", "a first client", lambda key: certificates.client(issuer, key, "client", now))
 
 
-def _server_names(config: Config, hosts: tuple[str, ...]) -> list[str]:
+def server_names(config: Config, hosts: tuple[str, ...]) -> list[str]:
+    """What a server's certificate is for: this machine, the doors, and what was asked for."""
     doors = [door.host for door in (config.listen, config.https) if door is not None]
     names = [*certificates.LOCAL, *(host for host in doors if host not in ("0.0.0.0", "::")), *hosts]  # noqa: S104
     return list(dict.fromkeys(names))

@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "init": "Make a state directory: token, master key, certificates, configuration.",
     "serve": "Serve KMIP.",
     "client-cert": "Issue a certificate for a client.",
+    "server-cert": "Renew the server's certificate.",
     "doctor": "Look for what is wrong, and say how to mend it.",
     "hash-password": "Make the record of a password for the configuration.",
     "decode": "Show a message in any of KMIP's encodings, secrets left out.",

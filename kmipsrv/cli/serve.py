@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -12,6 +14,8 @@ from kmipsrv import __version__
 from kmipsrv.cli import process
 from kmipsrv.cli.main import program
 from kmipsrv.config import Address, Config, address, load
+
+logger = logging.getLogger(__name__)
 
 
 def _address(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> Address | None:
@@ -28,7 +32,7 @@ def _address(_ctx: click.Context, _parameter: click.Parameter, value: str | None
 def serve(file: Path, listen: Address | None, https: Address | None) -> None:
     """Serve KMIP until SIGTERM or SIGINT.
 
-    Requests that have been received are answered before it ends. SIGHUP reads the certificates again.
+    Requests that have been received are answered before it ends. SIGHUP reads certificates and policies again.
     """
     config = load(file)
     config = dataclasses.replace(config, listen=listen or config.listen, https=https or config.https)
@@ -36,10 +40,13 @@ def serve(file: Path, listen: Address | None, https: Address | None) -> None:
     process.set_up_logging(config.logging)
 
     from kmipsrv import app  # the whole server: loaded once the configuration is known to be good
+    from kmipsrv.cli import doctor
 
     def ready(doors: Sequence[tuple[str, Address]]) -> None:
         for line in greeting(config, file, doors):
             click.echo(line)
+        for finding in doctor.at_start(config, datetime.now(UTC)):
+            logger.warning("%s: %s; %s", finding.subject, finding.text, finding.mend)
         process.notify("READY=1\nSTATUS=" + ", ".join(f"{name} on {where}" for name, where in doors))
 
     def stopping() -> None:

@@ -108,13 +108,13 @@ def signed(state: Path, name: str, purpose: str, **changes: object) -> None:
             "is not the key of CN=localhost",
             "tls.key",
         ),
-        (lambda s: signed(s, "localhost", "client"), Level.ERROR, "lacks serverAuth", "issue a new one"),
-        (lambda s: signed(s, "localhost", "client"), Level.ERROR, "names no host", "issue a new one"),
+        (lambda s: signed(s, "localhost", "client"), Level.ERROR, "lacks serverAuth", "server-cert -c"),
+        (lambda s: signed(s, "localhost", "client"), Level.ERROR, "names no host", "server-cert -c"),
         (
             lambda s: signed(s, "localhost", "server", now=NOW - timedelta(days=900)),
             Level.ERROR,
             "it expired on",
-            "issue a new one",
+            "server-cert -c",
         ),
         (
             lambda s: signed(s, "localhost", "server", now=NOW + timedelta(days=2)),
@@ -126,7 +126,7 @@ def signed(state: Path, name: str, purpose: str, **changes: object) -> None:
             lambda s: signed(s, "localhost", "server", now=NOW - timedelta(days=800)),
             Level.WARNING,
             "it expires on",
-            "issue a new one",
+            "server-cert -c",
         ),
         (
             lambda s: shutil.copy(s / "certs/server.pem", s / "certs/ca.pem"),
