@@ -4,7 +4,8 @@ The engine takes all that waits, up to a bound, answers it together (one commit 
 return by one wake-up of the loop; only then does the next group leave. Calls leave in the order in which they entered,
 so a connection that enters its calls in order gets its answers in order. What the engine calls slow runs in a few
 threads beside the queue *before* it enters, so that nobody waits behind it; its connection must not enter another call
-until then (`Sink.release` says when).
+until then (`Sink.release` says when). One client has one of these threads at a time: who asks for many key pairs at once
+waits for them itself. The doors' own work (`aside`) has other threads.
 
 Whatever `answer` raises, the thread lives on: the connections of the group are closed, since nobody knows what
 became of their requests.
@@ -36,7 +37,8 @@ Prepare = Callable[[Call], Callable[[], Any] | None]
 """Looks at a call, quickly, in the loop's thread: None, or the slow work whose result becomes `Call.prepared`."""
 
 _OVERHEAD = 512  # bytes that a queued call costs besides its frame
-_ASIDE = 2  # threads for slow work
+_SLOW = 2  # threads for slow work
+_ASIDE = 2  # threads for what the doors do with bodies
 _PATIENCE = 0.005  # seconds between two looks whether the last group is answered
 
 
@@ -66,6 +68,8 @@ class EngineThread:
         self._busy = False  # a group is with the engine, or about to be
         self._queued = 0  # bytes
         self._starved: deque[Sink] = deque()
+        self._slow = ThreadPoolExecutor(_SLOW, thread_name_prefix="kmipsrv-slow")
+        self._turns: dict[str, deque[Callable[[], None]]] = {}  # owner with slow work at hand -> what waits behind it
         self._aside = ThreadPoolExecutor(_ASIDE, thread_name_prefix="kmipsrv-aside")
         self._stopped = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="kmipsrv-engine", daemon=True)
@@ -90,17 +94,39 @@ class EngineThread:
         if work is None:
             self._wait(call, sink)
             return True
-        self.aside(work, lambda result: self._prepared(call, sink, result))
+        self._in_turn(call.peer.identity.owner, work, lambda result: self._prepared(call, sink, result))
         return False
 
     def aside(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
         """Run `work` beside the queue, then `then(result)` in the loop; an exception of `work` is the result."""
+        self._beside(self._aside, work, then)
 
+    def _in_turn(self, owner: str, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        """The same for slow work, once this client's earlier slow work is done."""
+
+        def begin() -> None:
+            self._beside(self._slow, work, done)
+
+        def done(result: Any) -> None:
+            waiting = self._turns[owner]
+            if waiting:
+                waiting.popleft()()
+            else:
+                del self._turns[owner]
+            then(result)
+
+        if owner in self._turns:
+            self._turns[owner].append(begin)
+        else:
+            self._turns[owner] = deque()
+            begin()
+
+    def _beside(self, threads: ThreadPoolExecutor, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
         def done(future: asyncio.Future[Any]) -> None:
             if not future.cancelled():
                 then(future.exception() or future.result())
 
-        self._loop.run_in_executor(self._aside, work).add_done_callback(done)
+        self._loop.run_in_executor(threads, work).add_done_callback(done)
 
     async def stop(self, seconds: float) -> None:
         """Let the thread answer what is queued and end. Gives up after `seconds`."""
@@ -112,7 +138,10 @@ class EngineThread:
             await asyncio.wait_for(self._stopped.wait(), max(deadline - self._loop.time(), _PATIENCE))
         except TimeoutError:
             logger.error("the engine did not finish within %.1f s and is left behind", seconds)
-        self._aside.shutdown(wait=False, cancel_futures=True)
+        for waiting in self._turns.values():
+            waiting.clear()  # nothing begins any more
+        for threads in (self._slow, self._aside):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     def _prepared(self, call: Call, sink: Sink, result: Any) -> None:
         if isinstance(result, BaseException):

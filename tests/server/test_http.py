@@ -5,8 +5,10 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,7 @@ from kmipsrv.engine.call import Call
 from kmipsrv.errors import TTLVError
 from kmipsrv.server.http import JSON, XML, Bodies
 from kmipsrv.server.limits import Limits
-from tests.server.harness import HOST, Running, World, closed, receive, request, response, running
+from tests.server.harness import DEADLINE, HOST, Running, World, closed, receive, request, response, running
 from tests.server.pki import Certified
 
 TTLV = "application/octet-stream"
@@ -69,6 +71,24 @@ class Client(http.client.HTTPConnection):
 @pytest.fixture
 def client(server: Running, alice: Certified) -> Client:
     return Client(server, alice)
+
+
+def test_slow_work_holds_up_no_bodies(world: World, alice: Certified, bob: Certified) -> None:
+    may_finish = threading.Event()
+
+    def prepare(call: Call) -> Callable[[], Any] | None:
+        return (lambda: may_finish.wait(DEADLINE)) if b"slow" in call.frame else None
+
+    with running(world, prepare=prepare, bodies=Bodies(decode, encode)) as server:
+        busy = [server.connect(each) for each in (alice, bob, alice, bob)]
+        for connection in busy:
+            connection.sendall(request(b"slow"))
+        status, _, body = Client(server, alice).post(encode(XML, request(b"quick")), XML)
+        assert (status, body) == (200, encode(XML, response(request(b"quick"))))
+        assert not may_finish.is_set()
+        may_finish.set()
+        for connection in busy:
+            assert receive(connection, 16) == response(request(b"slow"))
 
 
 def test_all_three_encodings_on_one_connection(client: Client) -> None:

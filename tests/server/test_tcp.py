@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import threading
@@ -91,6 +92,37 @@ def test_a_slow_request_holds_up_only_its_own_connection(world: World, alice: Ce
         (b"slow", "a key pair"),
         (b"thre", None),
     ]
+
+
+def test_one_client_cannot_keep_all_threads_for_slow_work(world: World, alice: Certified, bob: Certified) -> None:
+    may_finish = threading.Event()
+    at_work: list[str] = []  # owners, each for as long as its work takes
+    most: list[int] = []
+
+    def prepare(call: Call) -> Callable[[], Any] | None:
+        owner = call.peer.identity.owner
+
+        def work() -> None:
+            at_work.append(owner)
+            most.append(at_work.count(owner))
+            assert b"hold" not in call.frame or may_finish.wait(DEADLINE)
+            at_work.remove(owner)
+
+        return work
+
+    with running(world, prepare=prepare) as server, contextlib.ExitStack() as stack:
+        greedy = [stack.enter_context(server.connect(alice)) for _ in range(6)]
+        for client in greedy:
+            client.sendall(request(b"hold"))
+        server.until(lambda: bool(at_work))
+        with server.connect(bob) as other:
+            for _ in range(5):
+                assert exchange(other, request(b"mine")) == response(request(b"mine"))
+        assert len(at_work) == 1, "the greedy client's first work is all that it has at hand"
+        may_finish.set()
+        for client in greedy:
+            assert receive(client, 16) == response(request(b"hold"))
+    assert set(most) == {1}
 
 
 def test_a_failure_while_preparing_leaves_the_request_to_the_engine(
