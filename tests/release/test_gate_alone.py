@@ -16,7 +16,7 @@ GRANTS = {"kmipsrv/release/gate.py"}
 """Where a Grant is made."""
 OPENS = {
     "kmipsrv/operations/_context.py": {"open", "open_record"},  # managed objects, and records of the server's own
-    "kmipsrv/engine/own_keys.py": {"_own"},
+    "kmipsrv/engine/own_keys.py": {"open_own"},
 }
 """Which functions open what the keyring has sealed."""
 
