@@ -2,6 +2,9 @@
 
 The attributes (an AttributeBag, decoded from the row when first asked for) are the truth; the row's date, algorithm and
 flag columns mirror them for the hot path and for Locate, and `StoredObject` is brought up to date by `mirror`.
+
+The seals bind the row's columns that guard the material, not the attributes. So attributes that do not agree with them are
+somebody's who has written to the database: the object cannot be opened then, before `mirror` would believe them.
 """
 
 from __future__ import annotations
@@ -15,14 +18,14 @@ from kmipsrv.domain.lifecycle import DESTROYED, Event, effective_state, transiti
 from kmipsrv.domain.ports import IndexRow, StoredObject
 from kmipsrv.errors import Cause, KmipError
 from kmipsrv.spec.attribute_bag import AttributeBag
-from kmipsrv.spec.attribute_codec import dump, load
+from kmipsrv.spec.attribute_codec import RELEASE_POLICY, dump, load
 from kmipsrv.spec.attributes import ATTRIBUTES, Key
 from kmipsrv.spec.enums import CryptographicUsageMask, ObjectClass, ObjectType, RevocationReasonCode, State
 from kmipsrv.spec.schema import unbind
 from kmipsrv.spec.structures import DeactivationReason, RevocationReason
 from kmipsrv.spec.tags import Tag
 from kmipsrv.spec.versions import NEWEST
-from kmipsrv.ttlv.codec import STRUCTURE, Item
+from kmipsrv.ttlv.codec import STRUCTURE, TEXT_STRING, Item
 
 COMPROMISED = frozenset((RevocationReasonCode.KEY_COMPROMISE, RevocationReasonCode.CA_COMPROMISE))
 
@@ -38,6 +41,7 @@ class Flag(enum.IntEnum):
     FRESH = 16
 
 
+GUARDS = (Tag.SENSITIVE, Tag.EXTRACTABLE)  # the Booleans that the seals bind
 _FLAGS = {Tag[flag.name]: flag for flag in Flag}
 _COLUMNS = {row.tag: row.column for row in ATTRIBUTES.values() if row.column and not row.derived}
 
@@ -60,12 +64,17 @@ class ManagedObject:
 
     @property
     def object_type(self) -> ObjectType:
-        return ObjectType(self.stored.object_type)
+        """Raises KmipError(CRYPTOGRAPHIC_FAILURE) for a row that says what is no Object Type."""
+        try:
+            return ObjectType(self.stored.object_type)
+        except ValueError as error:
+            raise _changed() from error
 
     @property
     def attributes(self) -> AttributeBag:
+        """Raises KmipError(CRYPTOGRAPHIC_FAILURE) where the row's cannot be decoded or do not agree with its guards."""
         if self._attributes is None:
-            self._attributes = load(self.stored.attributes)
+            self._attributes = _load(self.stored)
         return self._attributes
 
     @property
@@ -185,6 +194,24 @@ class ManagedObject:
     def require_alive(self, now: int) -> None:
         if self.state(now) in DESTROYED:
             raise KmipError(Cause.OBJECT_DESTROYED, "the object has been destroyed")
+
+
+def _load(stored: StoredObject) -> AttributeBag:
+    """The attributes of a row, which have to say what the columns say that its seals bind."""
+    try:
+        bag = load(stored.attributes)
+    except Exception as error:  # whatever somebody has written there
+        raise _changed() from error
+    # What `mirror` would make of them: it tells true from false by the first instance.
+    agree = all(bool(bag.get(tag)) == bool(stored.flags & _FLAGS[tag]) for tag in GUARDS)
+    if not agree or bag.values(RELEASE_POLICY) != ([(TEXT_STRING, stored.policy)] if stored.policy else []):
+        raise _changed()
+    return bag
+
+
+def _changed() -> KmipError:
+    """The same answer as for a seal that does not fit."""
+    return KmipError(Cause.CRYPTOGRAPHIC_FAILURE, "the object cannot be opened")
 
 
 def short_unique_identifier(unique_identifier: str) -> bytes:

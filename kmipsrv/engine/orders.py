@@ -74,10 +74,10 @@ def carry_out(
     if not work.add(ORDER, order.id, b"", expires=int((order.expiry + SKEW).timestamp()) + 1):  # 5.
         raise Refused("single", "the order has been carried out before")
     obj = ManagedObject(stored)
-    before = obj.binding
+    before, bag = obj.binding, obj.attributes  # which agree with the row as it was
     stored.policy = order.new
-    obj.attributes.set(RELEASE_POLICY, (TEXT_STRING, order.new) if order.new else None)
-    obj.attributes.set(Tag.LAST_CHANGE_DATE, int(now.timestamp()))
+    bag.set(RELEASE_POLICY, (TEXT_STRING, order.new) if order.new else None)
+    bag.set(Tag.LAST_CHANGE_DATE, int(now.timestamp()))
     obj.mirror()
     if stored.sealed is not None:
         stored.sealed = keyring.reseal(stored.sealed, before, obj.binding)
