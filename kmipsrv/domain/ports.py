@@ -186,5 +186,8 @@ class Appraisal(Protocol):
     def rule(self, tenant: str, labels: Labels) -> str:
         """The id of the policy that a rule of the configuration gives a new object, "" where none does."""
 
+    def rules(self, tenant: str, labels: Labels) -> frozenset[str]:
+        """The ids of the policies of all rules of the configuration that are about such an object."""
+
     def challenge(self) -> Challenge | None:
         """What the response header carries, once Attestation Required has been answered in an item."""

@@ -22,6 +22,7 @@ from kmipsrv.domain.settings import Settings
 from kmipsrv.domain.streams import Stream, Streams
 from kmipsrv.errors import Cause, KmipError
 from kmipsrv.operations import _factory_rules
+from kmipsrv.operations._effort import Effort
 from kmipsrv.operations._factory_rules import Rules
 from kmipsrv.operations._outputs import Outputs
 from kmipsrv.spec.attested_release import releasable, released_block
@@ -46,6 +47,7 @@ class Context:
         "_rules",
         "appraisal",
         "certificates",
+        "effort",
         "gate",
         "generator",
         "identity",
@@ -104,6 +106,7 @@ class Context:
         self.streams = streams
         self.kept: list[bytes] = []  # Correlation Values of the streams that this message went on with
         self.generator = generator  # the client's RNG (RNG Retrieve), which clients may seed
+        self.effort = Effort(settings)
         self.outputs = Outputs(settings.maximum_output_bytes)
         self.operation: Operation | None = None
         self.prepared: Any = None
@@ -272,7 +275,11 @@ class Context:
     def save(self, obj: ManagedObject) -> None:
         """Write a changed object back; the seals follow what they authenticate."""
         before = obj.binding
+        guarding = self._rules_before(obj)
         self._keep_policy(obj)
+        if guarding - self.appraisal.rules(obj.stored.tenant, obj.labels) - {obj.stored.policy}:
+            # A rule goes by names and groups, which are the owner's to change; what it guards, it goes on to guard.
+            raise KmipError(Cause.ATTRIBUTE_READ_ONLY, "a release rule goes by what the object is called")
         was = replace(obj.stored) if self.settings.endpoints else None
         stored = obj.mirror()
         after = obj.binding
@@ -321,6 +328,11 @@ class Context:
             raise KmipError(Cause.PERMISSION_DENIED, "the object is under another release policy, which stays")
         stored.policy = found.pop() if found else self.appraisal.rule(stored.tenant, obj.labels)
         bag.set(RELEASE_POLICY, (TEXT_STRING, stored.policy) if stored.policy else None)
+
+    def _rules_before(self, obj: ManagedObject) -> frozenset[str]:
+        """The policies of the rules that are about the object as it lies in the store."""
+        row = replace(obj.stored)  # whose attributes are those before the change
+        return self.appraisal.rules(row.tenant, lambda: ManagedObject(row).labels())
 
     def _keep_policy(self, obj: ManagedObject) -> None:
         """A release policy is set where there is none; once set, no attribute operation changes it.

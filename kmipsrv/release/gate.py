@@ -353,6 +353,10 @@ class Appraisal:
                 return self.attach(rule.policy)
         return ""
 
+    def rules(self, tenant: str, labels: Labels) -> frozenset[str]:
+        """See `domain.ports.Appraisal`."""
+        return frozenset(rule.policy for rule in self._settings.rules if rule.matches(tenant, labels))
+
     # ------------------------------------------------------------------------------------------------------- records
 
     def _refuse(

@@ -325,3 +325,49 @@ def test_what_is_made_under_a_rule_inherits_from_what_it_is_made_of(start: Calla
     derived = after.ok(O.DERIVE_KEY, *PAYLOAD[O.DERIVE_KEY](after, uid)).uid
     assert shown(after, derived) == ID
     assert get(after, derived).reason is DENIED
+
+
+def named(text: str) -> Item:
+    return Tag.NAME, STRUCTURE, name_value(text)
+
+
+RELABELLED: dict[str, tuple[O, list[Item]]] = {
+    "deleted": (O.DELETE_ATTRIBUTE, [(Tag.ATTRIBUTE_REFERENCE, ENUMERATION, int(Tag.NAME))]),
+    "renamed": (
+        O.MODIFY_ATTRIBUTE,
+        [
+            (Tag.CURRENT_ATTRIBUTE, STRUCTURE, [named("vm-1")]),
+            (Tag.NEW_ATTRIBUTE, STRUCTURE, [named("free")]),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("how", RELABELLED)
+def test_a_policy_of_the_owner_s_does_not_lead_out_of_a_rule(start: Callable[..., Client], how: str) -> None:
+    """A rule that stands beside the object's own policy is not bound to it, so its labels stay."""
+    before = start()
+    old = before.register_key(bytes(32), named("vm-1"), release_policy(Version.V2_1, ANYTHING))
+    bare = before.register_key(bytes(32), named("vm-2"))
+    after = start(policies={OTHER: parse(SNP)}, rules=(Rule(OTHER, name="vm-*"),))
+    operation, change = RELABELLED[how]
+    assert after.refused(operation, uid_item(old), *change) is R.ATTRIBUTE_READ_ONLY
+    assert after.refused(O.RE_KEY, uid_item(old)) is R.ATTRIBUTE_READ_ONLY  # which would take the name away
+    assert get_attested(after, old).reason is DENIED  # the rule still asks for more than the owner's policy
+    after.ok(O.ADD_ATTRIBUTE, uid_item(old), (Tag.NEW_ATTRIBUTE, STRUCTURE, [named("x")]))
+    after.ok(O.DELETE_ATTRIBUTE, uid_item(old), (Tag.CURRENT_ATTRIBUTE, STRUCTURE, [named("x")]))
+    after.ok(
+        O.ADD_ATTRIBUTE, uid_item(bare), new(Version.V2_1, ANYTHING)
+    )  # the owner is first, with a policy that asks less
+    after.refused(O.DELETE_ATTRIBUTE, uid_item(bare), (Tag.ATTRIBUTE_REFERENCE, ENUMERATION, int(Tag.NAME)))
+    assert get_attested(after, bare).reason is DENIED
+
+
+def test_of_two_rules_none_is_left(start: Callable[..., Client]) -> None:
+    """The first is bound to the object, the second goes by its labels for ever."""
+    uid = start().register_key(bytes(32), (Tag.OBJECT_GROUP, TEXT_STRING, "disks"))
+    rules = Rule(ID, object_group="disks"), Rule(OTHER, object_group="disks")
+    after = start(policies={ID: parse(ANYTHING), OTHER: parse(SNP)}, rules=rules)
+    change: Item = (Tag.ATTRIBUTE_REFERENCE, ENUMERATION, int(Tag.OBJECT_GROUP))
+    assert after.refused(O.DELETE_ATTRIBUTE, uid_item(uid), change) is R.ATTRIBUTE_READ_ONLY
+    assert get_attested(after, uid).reason is DENIED
