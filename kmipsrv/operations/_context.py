@@ -298,6 +298,8 @@ class Context:
     def insert(self, new: NewObject, unique_identifier: str | None = None) -> ManagedObject:
         """Seal and store a new object of the caller's. Raises KmipError(NON_UNIQUE_NAME_ATTRIBUTE | …)."""
         obj = new.build(unique_identifier or self.new_identifier(), self.identity.owner, self.identity.tenant, self.now)
+        if self.identity.rights is not None:
+            self._require_right_to(obj)  # a right to certain objects is none to others that do not exist yet
         if self.rules.constraints:
             _factory_rules.check_constraints(self.rules, obj.attributes, obj.object_type)
         self._set_policy(obj)

@@ -17,6 +17,7 @@ from kmipsrv.spec.enums import CredentialType, Operation, QueryFunction, ResultR
 from kmipsrv.spec.tags import Tag
 from kmipsrv.spec.versions import V1_4, V2_0, V2_1
 from kmipsrv.ttlv.codec import (
+    BOOLEAN,
     BYTE_STRING,
     DATE_TIME,
     ENUMERATION,
@@ -184,6 +185,31 @@ def test_rights_to_groups(alice: Client) -> None:
     holder = with_ticket(alice.as_(BOB), delegated(alice, right(group="red")))
     holder.ok(Operation.GET, uid_item(red))
     assert holder.refused(Operation.GET, uid_item(plain)) is ResultReason.NOT_AUTHORISED
+
+
+def test_a_right_to_objects_makes_no_others(alice: Client) -> None:
+    """Import and Re-Key name an object; what they make has to be among the right's objects too."""
+    alice = alice.at(V2_1)
+    mine, red = alice.create(), (Tag.OBJECT_GROUP, TEXT_STRING, "red")
+    holder = with_ticket(alice.as_(BOB), delegated(alice, right(objects=(mine,))))
+    imported = alice.key(bytes(32))
+    replace_it: Item = (Tag.REPLACE_EXISTING, BOOLEAN, True)
+
+    def fields(uid: str, *more: Item) -> list[Item]:
+        return [uid_item(uid), imported[0], *more, *imported[1:]]
+
+    assert holder.refused(Operation.IMPORT, *fields("free")) is ResultReason.NOT_AUTHORISED
+    assert holder.refused(Operation.RE_KEY, uid_item(mine)) is ResultReason.NOT_AUTHORISED
+    assert holder.refused(Operation.REGISTER, *imported) is ResultReason.NOT_AUTHORISED
+    assert alice.locate() == [mine]
+    holder.ok(Operation.IMPORT, *fields(mine, replace_it))
+    free = with_ticket(alice.as_(BOB), delegated(alice, right(Operation.IMPORT)))
+    free.ok(Operation.IMPORT, *fields("free"))
+    group = with_ticket(alice.as_(BOB), delegated(alice, right(group="red")))
+    assert group.refused(Operation.IMPORT, *fields("another")) is ResultReason.NOT_AUTHORISED
+    imported = alice.key(bytes(32), red)
+    group.ok(Operation.IMPORT, *fields("another"))
+    assert set(alice.locate()) == {mine, "free", "another"}
 
 
 def test_users_of_one_configuration_are_told_that_an_object_is_anothers(alice: Client) -> None:
