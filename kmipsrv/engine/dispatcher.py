@@ -7,8 +7,9 @@ refused (Maximum Response Size), the request has one too.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from itertools import count
 from typing import Any
 
 from kmipsrv.crypto.rng import Seeded
@@ -164,7 +165,9 @@ class Dispatcher:
 
     # ------------------------------------------------------------------------------------------------- asynchronously
 
-    def _postponed(self, ctx: Context, header: RequestHeader, items: list[Item]) -> list[ResponseBatchItem] | None:
+    def _postponed(
+        self, ctx: Context, header: RequestHeader, items: list[Item], prepared: Mapping[int, Any]
+    ) -> list[ResponseBatchItem] | None:
         """The answers Operation Pending to a message that is to be processed later; None: it is processed now.
 
         Mandatory is obeyed (2.0); where the client only allows it, a single item of certain operations is postponed: items
@@ -193,6 +196,8 @@ class Dispatcher:
         option = header.batch_error_continuation_option or BatchErrorContinuationOption.STOP
         try:
             job = _asynchronous.submit(ctx, option, submitted)
+            if any(prepared.get(number) is not None for number in range(len(items))):
+                _asynchronous.run(ctx, job, self._with(prepared))
         except StoreUnavailable:
             raise
         except KmipError as error:
@@ -201,6 +206,16 @@ class Dispatcher:
             answer.result_status = ResultStatus.OPERATION_PENDING
             answer.asynchronous_correlation_value = job.value(number)
         return answers
+
+    def _with(self, prepared: Mapping[int, Any]) -> _asynchronous.Run:
+        """Processes a request whose slow part has been done beside the queue: it would only be done again if it waited."""
+        numbers = count()
+
+        def process(ctx: Context, fields: list[Item]) -> tuple[ResultStatus, list[Item]]:
+            ctx.prepared = prepared.get(next(numbers))
+            return self._deferred(ctx, fields)
+
+        return process
 
     def _deferred(self, ctx: Context, fields: list[Item]) -> tuple[ResultStatus, list[Item]]:
         """A postponed batch item whose turn has come."""
@@ -219,7 +234,8 @@ class Dispatcher:
             self._next_tidying = now + TIDYING
             work.expire(now)
         ctx = self.context(work, Identity(domain="", name="", owner=""), NEWEST, now)
-        _asynchronous.run_waiting(ctx, self._deferred)
+        if _asynchronous.run_waiting(ctx, self._deferred):
+            self._next_look = now  # the next group's transaction
 
     def context(self, work: Work, identity: Identity, version: Version, now: int) -> Context:
         """What is done without a request message: postponed requests, messages to endpoints."""
@@ -248,7 +264,7 @@ class Dispatcher:
         answers: list[ResponseBatchItem] = []
         try:
             with guard:
-                postponed = self._postponed(ctx, header, items)
+                postponed = self._postponed(ctx, header, items, prepared)
                 if postponed is not None:
                     return self._encode(ctx, postponed)
                 for number, (_, _, fields) in enumerate(items):
@@ -294,7 +310,8 @@ class Dispatcher:
             raise  # the transaction is undone and with it the whole group: its connections are closed
         except KmipError as error:
             if error.__cause__ is not None:
-                logger.info("%s failed: %s", ctx.operation and ctx.operation.text, error, exc_info=error.__cause__)
+                trace = error.__cause__ if logger.isEnabledFor(logging.DEBUG) else None  # a refusal is no mishap
+                logger.info("%s failed: %s", ctx.operation and ctx.operation.text, error, exc_info=trace)
             return _failed(error, answer, ctx.version)
         except Exception:
             return _failed(self._internal_error(), answer, ctx.version)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
@@ -236,6 +237,24 @@ def test_dates_in_the_wrong_order_are_refused(client: Client, clock: Clock) -> N
         (Tag.DEACTIVATION_DATE, DATE_TIME, clock.now + 5),
     )
     assert client.refused(Operation.CREATE, (Tag.OBJECT_TYPE, ENUMERATION, 2), payload) is ResultReason.INVALID_FIELD
+
+
+@pytest.mark.parametrize(("level", "shown"), [(logging.INFO, False), (logging.DEBUG, True)])
+def test_a_refusal_is_logged_without_its_trace(
+    client: Client, caplog: pytest.LogCaptureFixture, level: int, shown: bool
+) -> None:
+    name = (Tag.NAME, STRUCTURE, name_value("disk 1"))
+    client.create(name)
+    with caplog.at_level(level, "kmipsrv.engine"):
+        client.refused(
+            Operation.CREATE,
+            (Tag.OBJECT_TYPE, ENUMERATION, 2),
+            client.attributes(
+                (Tag.CRYPTOGRAPHIC_ALGORITHM, ENUMERATION, 3), (Tag.CRYPTOGRAPHIC_LENGTH, INTEGER, 256), name
+            ),
+        )
+    (record,) = [one for one in caplog.records if "Create failed" in one.getMessage()]
+    assert bool(record.exc_info) is shown
 
 
 def test_names_are_unique_for_each_owner_and_free_again_after_destroy(client: Client) -> None:
