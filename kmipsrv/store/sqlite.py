@@ -58,6 +58,9 @@ REFUSED: Final = {
 """Primary result codes that fail one statement. Every other code (full, I/O, corrupt, read-only …) breaks the transaction."""
 
 
+DAMAGED: Final = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+
+
 def translate(error: Exception) -> KmipError:
     """The one table of this driver's errors. The text of `error` is for the log only."""
     if isinstance(error, OverflowError):
@@ -108,8 +111,13 @@ class SQLiteStore:
             self._connection: sqlite3.Connection = pooled.driver_connection  # type: ignore[assignment]
             pooled.detach()  # ours for good, and closed by `close`
         except (OSError, sqlite3.Error, SQLAlchemyError) as error:
+            cause = getattr(error, "orig", None) or error  # what the driver says, without SQLAlchemy's words around it
+            if getattr(cause, "sqlite_errorcode", 0) & 0xFF in DAMAGED:
+                raise ConfigError(
+                    f"the database {path} is damaged, or none at all: restore it from the backup"
+                ) from error
             raise ConfigError(
-                f"the database {path} cannot be opened ({error}): check path, permissions, space"
+                f"the database {path} cannot be opened ({cause}): check path, permissions, space"
             ) from error
         connection = self._connection
         dialect = dialects.dialect(paramstyle="qmark")

@@ -190,7 +190,7 @@ def test_another_programs_file_is_refused(path: Path) -> None:
 
 def test_what_is_no_database_is_refused(path: Path) -> None:
     path.write_bytes(b"garbage" * 1000)
-    with pytest.raises(ConfigError, match="cannot be opened"):
+    with pytest.raises(ConfigError, match="is damaged, or none at all: restore it"):
         SQLiteStore(path)
     assert path.read_bytes() == b"garbage" * 1000
 
