@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "serve": "Serve KMIP.",
     "client-cert": "Issue a certificate for a client.",
     "server-cert": "Renew the server's certificate.",
+    "rotate-master-key": "Make a new version of the master key.",
     "doctor": "Look for what is wrong, and say how to mend it.",
     "hash-password": "Make the record of a password for the configuration.",
     "decode": "Show a message in any of KMIP's encodings, secrets left out.",

@@ -14,6 +14,7 @@ import fcntl
 import logging
 import os
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -38,13 +39,20 @@ class FileCounter:
         self._lock = threading.Lock()
 
     @staticmethod
-    def create(path: Path) -> bool:
-        """Make an empty file unless it is there. -> whether it was made."""
+    def create(path: Path, used_up: Iterable[int] = ()) -> bool:
+        """Make the file unless it is there, with versions that shall seal no more. -> whether it was made."""
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        descriptor = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
         try:
-            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(b"".join(b"%d %d\n" % (version, MAX_SEALS) for version in used_up))
+                file.flush()
+                os.fsync(file.fileno())
+            path.hardlink_to(draft)
         except FileExistsError:
             return False
-        os.close(descriptor)
+        finally:
+            draft.unlink()
         return True
 
     def take(self, version: int) -> None:
@@ -65,7 +73,7 @@ class FileCounter:
         except OSError as error:
             raise ConfigError(
                 f"the seal counter {self._path} cannot be read ({type(error).__name__}): restore it from the backup, "
-                "or let `kmipsrv init` make a new one and rotate the master key"
+                "or let `kmipsrv rotate-master-key` begin a new one"
             ) from error
 
     def _reserve(self, version: int) -> int:

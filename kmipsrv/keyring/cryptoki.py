@@ -83,6 +83,9 @@ class Library:
     initialisation: int = 1
 
 
+RESTORE: Final = "restore the token's folder from the backup; a new token could open nothing that this one has sealed"
+"""The mend where a token is gone."""
+
 _libraries: dict[Path, Library] = {}
 
 
@@ -98,6 +101,7 @@ def library(module: Path, softhsm2_conf: Path | None = None, *, anew: bool = Fal
     one, a fork since, or `anew` initialise again, which ends all sessions of this process with that library.
     """
     if softhsm2_conf is not None:
+        _check_folder(softhsm2_conf)
         os.environ["SOFTHSM2_CONF"] = str(softhsm2_conf)
     known = _libraries.get(module)
     if known is None:
@@ -118,6 +122,18 @@ def library(module: Path, softhsm2_conf: Path | None = None, *, anew: bool = Fal
     return known
 
 
+def _check_folder(softhsm2_conf: Path) -> None:
+    """SoftHSM says CKR_GENERAL_ERROR for a token folder that is not there. Raises ConfigError with the mend."""
+    try:
+        text = softhsm2_conf.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{softhsm2_conf} cannot be read ({type(error).__name__}): {RESTORE}") from error
+    for line in text.splitlines():
+        name, _, folder = line.partition("=")
+        if name.strip() == "directories.tokendir" and not Path(folder.strip()).is_dir():
+            raise ConfigError(f"the token's folder {folder.strip()} is not there: {RESTORE}")
+
+
 @contextlib.contextmanager
 def alone(softhsm2_conf: Path | None) -> Iterator[None]:
     """While a process opens a SoftHSM2 token, no other one does.
@@ -131,7 +147,7 @@ def alone(softhsm2_conf: Path | None) -> Iterator[None]:
     try:
         descriptor = os.open(softhsm2_conf, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise ConfigError(f"{softhsm2_conf} cannot be read ({type(error).__name__}): run `kmipsrv init`") from error
+        raise ConfigError(f"{softhsm2_conf} cannot be read ({type(error).__name__}): {RESTORE}") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -36,6 +36,7 @@ from kmipsrv.keyring.cryptoki import (
     MISUSED,
     PIN_REFUSED,
     RECORD_REFUSED,
+    RESTORE,
     Library,
     alone,
     library,
@@ -50,6 +51,8 @@ IV_LENGTH: Final = 12  # bytes; SP 800-38D §8.2.2: random IVs have at least 96 
 DATA_KEY_LENGTH: Final = 32  # bytes
 BUFFER: Final = 128  # bytes, enough for any sealed data key; a larger answer makes the binding ask again
 BACKOFF: Final = (0.1, 5.0)  # seconds between attempts to open a token that is away: first, and at most
+
+PIN_MEND: Final = "write the right one into the PIN file (token.pin_file, or the systemd credential)"
 
 T = TypeVar("T")
 
@@ -73,7 +76,9 @@ def read_pin(path: Path) -> str:
         mode = path.stat().st_mode
         pin = path.read_text(encoding="utf-8").split("\n", 1)[0].strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the PIN file {path} cannot be read ({type(error).__name__}): run `kmipsrv init`") from error
+        raise ConfigError(
+            f"the PIN file {path} cannot be read ({type(error).__name__}): restore it from the backup, or name the right one"
+        ) from error
     if mode & 0o007:
         raise ConfigError(f"the PIN file {path} can be read by everybody: chmod 600 {path}")
     if not pin:
@@ -268,7 +273,8 @@ class Token:
             keys = _master_keys(session, address.key_label)
         if not keys:
             raise ConfigError(
-                f"the token '{address.token_label}' holds no AES key '{address.key_label}': run `kmipsrv init`"
+                f"the token '{address.token_label}' holds no AES key '{address.key_label}': name the right one in "
+                f"token.key_label, or {RESTORE}"
             )
         opened = self._open = _Open(session, _kwp(token.slot), keys, known, known.initialisation)
         if self._check is not None:
@@ -294,7 +300,9 @@ class Token:
             return _session(token, pin)
         except PIN_REFUSED as error:
             self._refused_pin = digest
-            raise ConfigError(f"the token '{self._address.token_label}' refuses the PIN ({words(error)})") from error
+            raise ConfigError(
+                f"the token '{self._address.token_label}' refuses the PIN ({words(error)}): {PIN_MEND}"
+            ) from error
 
 
 def make_version(address: TokenAddress, pin: str, *, first_only: bool) -> int | None:
@@ -323,7 +331,9 @@ def make_version(address: TokenAddress, pin: str, *, first_only: bool) -> int | 
                 )
             session.close()
         except PIN_REFUSED as error:
-            raise ConfigError(f"the token '{address.token_label}' refuses the PIN ({words(error)})") from error
+            raise ConfigError(
+                f"the token '{address.token_label}' refuses the PIN ({words(error)}): {PIN_MEND}"
+            ) from error
         except pkcs11.PKCS11Error as error:
             raise ConfigError(f"the master key cannot be made in the token: {words(error)}") from error
         return version
@@ -342,7 +352,9 @@ def _one_token(known: Library, label: str) -> Any:
     found = list(known.binding.get_tokens(token_label=label))
     if len(found) != 1:
         what = "no token" if not found else f"{len(found)} tokens"
-        raise ConfigError(f"{known.binding.so} has {what} with the label '{label}': run `kmipsrv init`")
+        raise ConfigError(
+            f"{known.binding.so} has {what} with the label '{label}': name one in token.label, or {RESTORE}"
+        )
     return found[0]
 
 

@@ -149,10 +149,12 @@ def open_keyring(settings: KeyringSettings) -> Envelope:
 def rotate(settings: KeyringSettings) -> int:
     """Make the next version of the master key; -> its number. Old versions stay, and open what they have sealed.
 
-    A running server seals with the new version after its next start; `Envelope.reseal` moves a record to it.
+    A running server seals with the new version after its next start; `Envelope.reseal` moves a record to it. A seal counter
+    that is missing begins anew: with the new version at zero, and the old ones, whose seals nobody knows, used up.
     """
     version = make_version(settings.address, read_pin(settings.pin_file), first_only=False)
     assert version is not None
+    FileCounter.create(settings.counter_file, used_up=range(1, version))
     return version
 
 

@@ -202,6 +202,38 @@ def test_own_keys_that_do_not_open(state: Path, kmipsrv: Runner) -> None:
     assert [one.subject for one in found] == ["own key signing"]
 
 
+def test_what_is_no_database_is_one_clear_line(state: Path) -> None:
+    (state / "kmipsrv.db").write_bytes(b"not a database" * 100)
+    code, line = fails(state, "--listen", "127.0.0.1:0")
+    assert (code, line.endswith("is damaged, or none at all: restore it from the backup\n")) == (78, True)
+
+
+@pytest.mark.parametrize(
+    ("what", "broken", "told"),
+    [
+        ("token/tokens", None, "token/tokens is not there: restore the token's folder from the backup"),
+        ("token/softhsm2.conf", None, "softhsm2.conf cannot be read (FileNotFoundError): restore the token's folder"),
+        ("token/pin", None, "token/pin cannot be read (FileNotFoundError): restore it from the backup"),
+        ("token/pin", "987654321", "refuses the PIN (PinIncorrect): write the right one into the PIN file"),
+        ("token/pin", "1", "refuses the PIN"),
+    ],
+)
+def test_what_is_wrong_with_the_token_is_said_once_with_its_mend(
+    state: Path, what: str, broken: str | None, told: str
+) -> None:
+    edit(state, listen="127.0.0.1:0")
+    if broken is None:
+        (state / what).rename(state / "elsewhere")
+    else:
+        (state / what).write_text(broken, "utf-8")
+    code, line = fails(state, "--listen", "127.0.0.1:0")
+    assert code == 78
+    assert told in line
+    found = [one for one in examine(state / "kmipsrv.yaml", NOW) if one.level is not Level.GOOD]
+    assert len(found) == 1
+    assert found[0].mend
+
+
 @pytest.mark.parametrize("lost", ["token/pin", "token/seals", "token/tokens", "certs/server.key", "certs/ca.pem"])
 def test_without_one_of_its_files_it_does_not_start(state: Path, lost: str) -> None:
     (state / lost).rename(state / "elsewhere")
