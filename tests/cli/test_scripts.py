@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -47,6 +48,23 @@ def test_a_wrong_argument_shows_the_usage(arguments: list[str]) -> None:
     )
     assert done.returncode == 2
     assert done.stderr.startswith("usage: scripts/")
+
+
+@pytest.mark.parametrize("name", ["fuzz", "readme"])
+def test_another_python_is_told_which_one_to_use(name: str) -> None:
+    done = subprocess.run(  # -S: no packages, as under the system's Python
+        [sys.executable, "-S", SCRIPTS / name, "--check"], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert f"run scripts/setup --dev, then .venv/bin/python scripts/{name}" in done.stderr
+
+
+def test_fuzz_says_what_it_takes() -> None:
+    done = subprocess.run(
+        [sys.executable, SCRIPTS / "fuzz", "--help"], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "messages" in done.stdout
 
 
 def test_serve_makes_a_state_directory_once_and_serves_it(set_up: None, tmp_path: Path) -> None:
