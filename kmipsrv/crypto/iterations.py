@@ -6,6 +6,7 @@ integer that the sender chooses, up to years of computing. Read with `der` befor
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from kmipsrv.crypto import der
@@ -17,6 +18,19 @@ _PKCS12_PBE: Final = bytes.fromhex("2a864886f70d010c01")  # 1.2.840.113549.1.12.
 _SCRYPT: Final = bytes.fromhex("2b060104019a47040b")  # 1.3.6.1.4.1.11591.4.11 (RFC 7914)
 _PBES2: Final = bytes.fromhex("2a864886f70d01050d")
 _DIGEST_AND_SALT: Final = [der.SEQUENCE, der.OCTET_STRING, der.INTEGER]
+
+
+@dataclass(slots=True)
+class Iterations:
+    """How many may still be computed, for one encoding or for all that a client asks for at once."""
+
+    left: int
+
+    def spend(self, count: int) -> None:
+        """Raises Server Limit Exceeded, and spends nothing, where fewer are left."""
+        if count > self.left:
+            raise KmipError(Cause.SERVER_LIMIT_EXCEEDED, f"more than {self.left} iterations are not computed")
+        self.left -= count
 
 
 def bound_iterations(material: bytes, limit: int) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from cryptography.hazmat.primitives import hmac
+from cryptography.hazmat.primitives import hashes, hmac
 from cryptography.hazmat.primitives.asymmetric import ec, x448, x25519
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -69,6 +69,13 @@ def derive(method: DerivationMethod, given: Derivation, length: int, limits: Lim
         raise bad(f"the derivation method {method.text} takes one piece of derivation data")
     with map_errors("derive the key"):
         return _cut(run(given, length, limits), length)
+
+
+def iterations(method: DerivationMethod, given: Derivation, length: int) -> int:
+    """How many iterations `derive` computes for a derivation that it has not refused."""
+    if method is not _M.PBKDF2:
+        return 0
+    return (given.iteration_count or 0) * -(-length // _pbkdf2_hash(given).digest_size)
 
 
 def agree(
@@ -173,10 +180,14 @@ def _pbkdf2(given: Derivation, length: int, limits: Limits) -> bytes:
         raise bad("PBKDF2 needs a salt and an iteration count")
     if count < 1:
         raise bad("the iteration count is at least 1")
-    used = library_hash(_hash_of(replace(given, key_algorithm=None), _H.SHA_1))
-    if count * -(-length // used.digest_size) > limits.iterations:
+    used = _pbkdf2_hash(given)
+    if iterations(_M.PBKDF2, given, length) > limits.iterations:
         raise KmipError(Cause.SERVER_LIMIT_EXCEEDED, f"at most {limits.iterations} iterations are computed")
     return hashlib.pbkdf2_hmac(used.name.replace("-", "_"), _either(given), given.salt, count, length)
+
+
+def _pbkdf2_hash(given: Derivation) -> hashes.HashAlgorithm:
+    return library_hash(_hash_of(replace(given, key_algorithm=None), _H.SHA_1))
 
 
 def _hash(given: Derivation, length: int, limits: Limits) -> bytes:

@@ -15,11 +15,15 @@ from cryptography.hazmat.primitives.serialization import pkcs12 as library
 from kmipsrv.crypto.certificates import load as load_certificate
 from kmipsrv.crypto.failures import map_errors
 from kmipsrv.crypto.formats import PrivateKey
+from kmipsrv.crypto.iterations import Iterations
 from kmipsrv.crypto.safe_contents import bound_container
 from kmipsrv.errors import Cause, KmipError
 
 DEFAULT_FRIENDLY_NAME: Final = "alias"
 """§4.39: "the server SHOULD use an alias/friendly name of “alias”"."""
+
+DUMP_ITERATIONS: Final = 42_048
+"""What `dump` computes: the library's 20000 for the key, the same for the certificates, 2048 for the MAC."""
 
 _MAX_SIZE: Final = 1024 * 1024
 _Storable = (
@@ -45,13 +49,13 @@ class Container:
 
 
 def load(
-    material: bytes, password: bytes, *, friendly_name: str | None = None, max_iterations: int = 1_000_000
+    material: bytes, password: bytes, *, friendly_name: str | None = None, iterations: Iterations | None = None
 ) -> Container:
     """Open a container. Raises Invalid Field (no container, no private key, not the name asked for), Bad Password,
-    Server Limit Exceeded for more key-stretching than `max_iterations`."""
+    Server Limit Exceeded for more key-stretching than `iterations` (a million) are left; what is tried is spent."""
     if len(material) > _MAX_SIZE:
         raise KmipError(Cause.INVALID_FIELD, f"a PKCS#12 container is at most {_MAX_SIZE} bytes long")
-    bound_container(material, password, max_iterations)
+    bound_container(material, password, iterations or Iterations(1_000_000))
     with map_errors("open the PKCS#12 container", Cause.BAD_PASSWORD), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         opened = library.load_pkcs12(material, password)

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from kmipsrv.crypto import der, rc2
 from kmipsrv.crypto.ciphers import block_cipher
 from kmipsrv.crypto.failures import map_errors
-from kmipsrv.crypto.iterations import bound_iterations
+from kmipsrv.crypto.iterations import Iterations, bound_iterations
 from kmipsrv.crypto.padding import strip
 from kmipsrv.errors import Cause, KmipError
 from kmipsrv.spec.enums import CryptographicAlgorithm, PaddingMethod
@@ -56,12 +56,12 @@ _MAX_RC2: Final = 64 * 1024
 """Bytes of RC2 that are decrypted (a few microseconds each)."""
 
 
-def bound_container(material: bytes, password: bytes, limit: int) -> None:
-    """Refuse a container that asks for more than `limit` iterations in all.
+def bound_container(material: bytes, password: bytes, iterations: Iterations) -> None:
+    """Spend what opening a container asks for; refuse one that asks for more than there is.
 
     Raises Server Limit Exceeded, Invalid Field for what is no container or cannot be looked into, Bad Password.
     """
-    spent = bound_iterations(material, limit)
+    iterations.spend(bound_iterations(material, iterations.left))
     for encrypted in _encrypted_parts(material):
         try:
             with map_errors("open the PKCS#12 container"):
@@ -69,7 +69,7 @@ def bound_container(material: bytes, password: bytes, limit: int) -> None:
         except KmipError as error:
             raise _wrong_password(error, Cause.CRYPTOGRAPHIC_FAILURE) from error
         try:
-            spent += bound_iterations(plain, limit - spent)
+            iterations.spend(bound_iterations(plain, iterations.left))
         except KmipError as error:
             raise _wrong_password(error, Cause.INVALID_FIELD) from error
 

@@ -24,7 +24,8 @@ class Settings:
     ticket_time: int = 86400  # the longest that a ticket of Login is valid
     maximum_rsa_bits: int = 4096
     maximum_dh_bits: int = 4096
-    maximum_pbkdf2_iterations: int = 10_000_000
+    maximum_pbkdf2_iterations: int = 10_000_000  # that the items of one message ask for together, PKCS#12 included
+    maximum_key_pairs: int = 8  # of RSA, DSA and DH that one message makes: each takes up to a second
     maximum_random_bytes: int = 65536
     maximum_split_key_parts: int = 255
     maximum_streams: int = 1000  # multi-part operations of one client

@@ -19,6 +19,7 @@ from kmipsrv.engine.call import Call
 from kmipsrv.engine.dispatcher import CREDENTIALS, Dispatcher, failure
 from kmipsrv.engine.ports import Authenticator
 from kmipsrv.errors import KmipError, StoreConflict, TTLVError
+from kmipsrv.operations._effort import Effort
 from kmipsrv.operations._registry import OPERATIONS, load_all
 from kmipsrv.spec.messages import request_parts, supported, version_of
 from kmipsrv.spec.schema import bind
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 4  # at a group that other processes overtake; from the second on they wait for it
 _CREDENTIAL = b"\x42\x00\x23\x01"  # the head of a Credential structure
+_OPERATION = b"\x42\x00\x5c\x05\x00\x00\x00\x04\x00\x00\x00"  # the head of an Operation, but for its last byte
 _CORRELATION = b"\x42\x00\xd6\x08"  # the head of a Correlation Value
 
 
@@ -65,7 +67,7 @@ class Engine:
         )
         slow = b"".join(re.escape(bytes([row.operation])) for row in OPERATIONS.values() if row.prepare)
         # The Operation items that ask for slow work, found in the bytes: nothing is decoded twice on the hot path.
-        self._slow = re.compile(b"\x42\x00\x5c\x05\x00\x00\x00\x04\x00\x00\x00[" + slow + b"]") if slow else None
+        self._slow = re.compile(re.escape(_OPERATION) + b"[" + slow + b"]") if slow else None
 
     def take(self, settings: Settings) -> None:
         """Go on with other settings."""
@@ -134,6 +136,7 @@ class Engine:
                 made[attestation.APPRAISED] = self.dispatcher.gate.appraise(asked)
             except KmipError:
                 pass  # the answer will say what is malformed
+        effort = Effort(self.settings)
         for number, (_, _, fields) in enumerate(items[: self.settings.batch_items]):
             found = {tag: value for tag, _, value in fields}
             row = OPERATIONS.get(found.get(Tag.OPERATION))  # type: ignore[arg-type]
@@ -141,7 +144,7 @@ class Engine:
                 continue
             try:
                 request = bind(row.request, found[Tag.REQUEST_PAYLOAD], version)
-                made[number] = row.prepare(self.settings, self.random, request)
+                made[number] = row.prepare(self.settings, effort, request)
             except KmipError as error:
                 made[number] = error
         return made

@@ -34,7 +34,7 @@ NUMBER: Final = 2  # bytes of a batch item's number
 KEPT: Final = 86400  # seconds that a job and its results are kept
 DELAY: Final = 5  # seconds that a client has to cancel before a job runs unasked
 PAUSE: Final = 2  # seconds between two looks at the list of waiting jobs
-TOGETHER: Final = 8  # jobs run at one look
+TRIED: Final = 8  # jobs tried at one look until one can be run
 
 # "The server decides which operations are performed synchronously or asynchronously" (1.4 §6.8): those that wait for an
 # archive, or that may search long.
@@ -142,14 +142,15 @@ def run(ctx: Context, job: Job, process: Run) -> Job:
     return job
 
 
-def run_waiting(ctx: Context, process: Run) -> None:
-    """Process the jobs for which nobody has polled yet; `ctx` is anybody's."""
+def run_waiting(ctx: Context, process: Run) -> bool:
+    """Process one of the jobs for which nobody has polled yet; `ctx` is anybody's. -> whether more are due: each has a
+    transaction of its own, so that clients wait for one at most, and other processes too."""
     due = []
     for identifier, mark in ctx.work.records(WAITING, ""):
         found = json.loads(mark)
         if found["submitted"] + DELAY <= ctx.now:
             due.append((identifier, found["owner"]))
-    for identifier, owner in due[:TOGETHER]:
+    for number, (identifier, owner) in enumerate(due[:TRIED], 1):
         theirs = ctx.of(replace(ctx.identity, owner=owner), ctx.version)
         try:
             job = _load(theirs, identifier)
@@ -157,10 +158,12 @@ def run_waiting(ctx: Context, process: Run) -> None:
                 ctx.work.remove(WAITING, identifier)
             else:
                 run(theirs, job, process)
+            return number < len(due)
         except StoreUnavailable:
             raise
         except KmipError as error:
             logger.warning("an asynchronous request cannot be processed now: %s", error)
+    return False
 
 
 def obtain(ctx: Context, job: Job, number: int) -> list[Item]:

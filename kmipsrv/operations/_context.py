@@ -22,6 +22,7 @@ from kmipsrv.domain.settings import Settings
 from kmipsrv.domain.streams import Stream, Streams
 from kmipsrv.errors import Cause, KmipError
 from kmipsrv.operations import _factory_rules
+from kmipsrv.operations._effort import Effort
 from kmipsrv.operations._factory_rules import Rules
 from kmipsrv.operations._outputs import Outputs
 from kmipsrv.spec.attested_release import releasable, released_block
@@ -46,6 +47,7 @@ class Context:
         "_rules",
         "appraisal",
         "certificates",
+        "effort",
         "gate",
         "generator",
         "identity",
@@ -104,6 +106,7 @@ class Context:
         self.streams = streams
         self.kept: list[bytes] = []  # Correlation Values of the streams that this message went on with
         self.generator = generator  # the client's RNG (RNG Retrieve), which clients may seed
+        self.effort = Effort(settings)
         self.outputs = Outputs(settings.maximum_output_bytes)
         self.operation: Operation | None = None
         self.prepared: Any = None

@@ -42,7 +42,7 @@ def opened(ctx: Context, new: NewObject, body: PrivateKey) -> PrivateKey:
         material,
         _password(ctx, new.attributes),
         friendly_name=new.attributes.get(Tag.PKCS_12_FRIENDLY_NAME),
-        max_iterations=ctx.settings.maximum_pbkdf2_iterations,
+        iterations=ctx.effort.iterations,
     )
     name = new.attributes.get(Tag.PKCS_12_FRIENDLY_NAME) or container.friendly_name
     if name:
@@ -71,6 +71,7 @@ def contained(ctx: Context, private: ManagedObject) -> PrivateKey:
     """The container of a private key and its certificate chain.
 
     Raises KmipError(KEY_FORMAT_TYPE_NOT_SUPPORTED | INVALID_FIELD | …)."""
+    ctx.effort.iterations.spend(pkcs12.DUMP_ITERATIONS)
     chain = _chain(ctx, private)
     block = unwrapped(ctx, ctx.body(private, Purpose.EXPORT).key_block)
     key: Any = parse(ctx.settings, private, block, check=False)

@@ -56,7 +56,7 @@ def operation(
 ) -> Callable[[H], H]:
     """Register `handler(ctx, request) -> response | None`; its annotations name the payload classes.
 
-    `prepare(settings, random, request)` does the slow part (key generation, password derivation) beside the queue: what
+    `prepare(settings, effort, request)` does the slow part (key generation, password derivation) beside the queue: what
     it returns is the handler's `ctx.prepared`, None when there was nothing slow. `when(settings)` says whether the
     configuration switches the operation on; without it it always is.
     """

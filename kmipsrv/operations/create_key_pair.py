@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Any
 
 from kmipsrv.crypto import formats, keygen
@@ -10,6 +9,7 @@ from kmipsrv.domain.creation import NewObject, check_client_attributes, combined
 from kmipsrv.domain.settings import Settings
 from kmipsrv.errors import Cause, KmipError
 from kmipsrv.operations._context import Context
+from kmipsrv.operations._effort import Effort
 from kmipsrv.operations._key_material import digest_in_default_format, key_value_of
 from kmipsrv.operations._links import link_to
 from kmipsrv.operations._registry import operation
@@ -50,7 +50,7 @@ class CreateKeyPairResponse:
     public_key_unique_identifier: Identifier
 
 
-def prepare(settings: Settings, random: Callable[[int], bytes], request: CreateKeyPairRequest) -> Any:
+def prepare(settings: Settings, effort: Effort, request: CreateKeyPairRequest) -> Any:
     """The key pair, where the request itself says all about it (no Template of 1.x and no default has to be looked up)."""
     parts = (request.common, request.private, request.public)
     if any(part is not None and part.templates for part in parts):
@@ -59,6 +59,7 @@ def prepare(settings: Settings, random: Callable[[int], bytes], request: CreateK
     described = {*private, *public}
     if Tag.CRYPTOGRAPHIC_ALGORITHM not in described or described.isdisjoint(_SIZES):
         return None
+    effort.key_pair(_same(private, public, Tag.CRYPTOGRAPHIC_ALGORITHM))
     return generate(settings, private, public)
 
 
@@ -78,6 +79,7 @@ def create_key_pair(ctx: Context, request: CreateKeyPairRequest) -> CreateKeyPai
     ctx.apply_defaults(public, ObjectType.PUBLIC_KEY)
     check_client_attributes(private, ObjectType.PRIVATE_KEY, ctx.settings)
     check_client_attributes(public, ObjectType.PUBLIC_KEY, ctx.settings)
+    ctx.effort.key_pair(_same(private, public, Tag.CRYPTOGRAPHIC_ALGORITHM))
     key = ctx.prepared or generate(ctx.settings, private, public)
     private_uid, public_uid = ctx.new_identifier(), ctx.new_identifier()
     insert_pair(ctx, key, private, public, (private_uid, public_uid))

@@ -1,7 +1,8 @@
 """Derive Key (KMIP 2.1 §6.1.14, §7.12): a Symmetric Key or Secret Data from keys and Secret Data that the server has.
 
 The first object is the derivation key; a second one is Secret Data with the derivation data, or for the method Asymmetric
-Key the other half of an agreement. The work is bounded by `Settings.maximum_pbkdf2_iterations` and by the longest output.
+Key the other half of an agreement. The work is bounded by `Settings.maximum_pbkdf2_iterations`, for a message's items
+together, and by the longest output.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def derive_key(ctx: Context, request: DeriveKeyRequest) -> DeriveKeyResponse:
     bag = ctx.requested(request.attributes)
     check_client_attributes(bag, kind, ctx.settings)
     length = _length(kind, bag)
-    limits = kdf.Limits(ctx.settings.maximum_pbkdf2_iterations, ctx.settings.maximum_random_bytes)
+    limits = kdf.Limits(ctx.effort.iterations.left, ctx.settings.maximum_random_bytes)
     parameters = parameters_of(request.derivation_parameters.cryptographic_parameters)
     if method is DerivationMethod.ASYMMETRIC_KEY:
         _refuse_data(request.derivation_parameters)
@@ -78,6 +79,7 @@ def derive_key(ctx: Context, request: DeriveKeyRequest) -> DeriveKeyResponse:
     else:
         given = _derivation(ctx, method, bases, request.derivation_parameters, parameters)
         derived = kdf.derive(method, given, length, limits)
+        ctx.effort.iterations.spend(kdf.iterations(method, given, length))
     for base in bases:
         bag.add(Tag.LINK, link_to(LinkType.DERIVATION_BASE_OBJECT_LINK, base.unique_identifier))
     new = NewObject(kind, bag, ctx.settings, generated=True, policy=inherited_policy(bases))

@@ -64,6 +64,7 @@ def re_key_key_pair(ctx: Context, request: ReKeyKeyPairRequest) -> ReKeyKeyPairR
     common = ctx.requested(request.common)
     private = _attributes(ctx, old_private, combined(common, ctx.requested(request.private)), request.offset)
     public = _attributes(ctx, old_public, combined(common, ctx.requested(request.public)), request.offset)
+    ctx.effort.key_pair(private.get(Tag.CRYPTOGRAPHIC_ALGORITHM))
     key = generate(ctx.settings, private, public)
     new_private, new_public = ctx.new_identifier(), ctx.new_identifier()
     retire(ctx, old_private, new_private)

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from kmipsrv.crypto import certificates, certify, formats, keygen, pkcs12, rc2
 from kmipsrv.crypto.der import encode
+from kmipsrv.crypto.iterations import Iterations
 from kmipsrv.errors import Cause, KmipError
 from kmipsrv.spec.enums import CertificateRequestType as R
 from kmipsrv.spec.enums import CryptographicAlgorithm as A
@@ -251,7 +252,7 @@ def test_a_container_leads_back() -> None:
         (b"secret", None, 100, Cause.SERVER_LIMIT_EXCEEDED),
     ):
         with pytest.raises(KmipError) as refused:
-            pkcs12.load(container, password, friendly_name=friendly, max_iterations=limit)
+            pkcs12.load(container, password, friendly_name=friendly, iterations=Iterations(limit))
         assert refused.value.cause == cause
     with pytest.raises(KmipError) as refused:
         pkcs12.load(pkcs12.dump(None, value, [], b"secret"), b"secret")
@@ -297,10 +298,10 @@ def test_iterations_that_only_decryption_shows_are_bounded() -> None:
         pkcs12.load(nested(2**31 - 1), b"secret")
     assert refused.value.cause == Cause.SERVER_LIMIT_EXCEEDED
     with pytest.raises(KmipError) as refused:
-        pkcs12.load(nested(20), b"secret", max_iterations=25)
+        pkcs12.load(nested(20), b"secret", iterations=Iterations(25))
     assert refused.value.cause == Cause.SERVER_LIMIT_EXCEEDED
     with pytest.raises(KmipError) as refused:  # within the bound the library decides; there is no MAC to satisfy it
-        pkcs12.load(nested(20), b"secret", max_iterations=30)
+        pkcs12.load(nested(20), b"secret", iterations=Iterations(30))
     assert refused.value.cause == Cause.BAD_PASSWORD
     with pytest.raises(KmipError) as refused:
         pkcs12.load(nested(2**31 - 1), b"wrong")
