@@ -30,9 +30,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def program() -> Path:
     """The client, built from the pinned crates; what was built before is used again."""
-    subprocess.run(
-        ["cargo", "build", "--quiet", "--manifest-path", SOURCE / "Cargo.toml"], check=True, timeout=BUILD
-    )
+    subprocess.run(["cargo", "build", "--quiet", "--manifest-path", SOURCE / "Cargo.toml"], check=True, timeout=BUILD)
     return SOURCE / "target" / "debug" / "kmip-client"
 
 
