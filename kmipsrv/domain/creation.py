@@ -54,12 +54,22 @@ def check_client_attribute(key: Key, object_type: ObjectType, rules: str) -> Non
             raise KmipError(Cause.ATTRIBUTE_READ_ONLY, "the attributes of vendor 'y' are the server's")
         if key == RELEASE_POLICY and not {"C", "S"} & set(rules):
             raise KmipError(Cause.ATTRIBUTE_READ_ONLY, "a release policy is changed by an administrator's order only")
+        if key != RELEASE_POLICY and _looks_like_ours(*key):
+            # A misspelt release policy would guard nothing, without a word.
+            raise KmipError(Cause.INVALID_ATTRIBUTE, "the only attribute of vendor 'kmipsrv' is 'Release Policy'")
         return
     row = ATTRIBUTES[key]
     if set(rules).isdisjoint(row.rules):
         raise KmipError(Cause.ATTRIBUTE_READ_ONLY, f"{key_name(key)} is not the client's to set")
     if row.objects is not None and object_type not in row.objects and object_type is not ObjectType.TEMPLATE:
         raise KmipError(Cause.UNSUPPORTED_ATTRIBUTE, f"{object_type.text} objects have no {key_name(key)}")
+
+
+def _looks_like_ours(vendor: str, name: str) -> bool:
+    """Whether an attribute is, or is nearly, one of this server's own vendor; 1.x writes that `x-kmipsrv-NAME`."""
+    ours = RELEASE_POLICY[0]
+    vendor, name = vendor.strip().casefold(), name.strip().casefold()
+    return vendor == ours or (vendor == "x" and (name.startswith(ours) or name.replace("-", " ") == "release policy"))
 
 
 def check_value(key: Key, value: Any) -> None:

@@ -115,7 +115,8 @@ def _check_state(state: Any, obj: ManagedObject, now: int) -> None:
 
 
 def _make_room(ctx: Context, uid: str, *, replace_existing: bool) -> str:
-    """Remove the object that is to be replaced. -> its release policy, which stays in force.
+    """Remove the object that is to be replaced. -> the release policy that guarded it, which stays in force: its own, or
+    that of the configuration's rule.
 
     Raises KmipError(OBJECT_ALREADY_EXISTS | OBJECT_ARCHIVED)."""
     if ctx.work.find(ctx.identity.owner, uid) is None:
@@ -123,8 +124,9 @@ def _make_room(ctx: Context, uid: str, *, replace_existing: bool) -> str:
     if not replace_existing:
         raise KmipError(Cause.OBJECT_ALREADY_EXISTS, "an object has this Unique Identifier already")
     old = ctx.object(uid)
+    policy = old.stored.policy or ctx.appraisal.rule(old.stored.tenant, old.labels)
     ctx.work.purge(old.stored)
-    return old.stored.policy
+    return policy
 
 
 def _body(ctx: Context, request: ImportRequest) -> Any:

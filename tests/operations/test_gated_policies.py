@@ -371,3 +371,22 @@ def test_of_two_rules_none_is_left(start: Callable[..., Client]) -> None:
     change: Item = (Tag.ATTRIBUTE_REFERENCE, ENUMERATION, int(Tag.OBJECT_GROUP))
     assert after.refused(O.DELETE_ATTRIBUTE, uid_item(uid), change) is R.ATTRIBUTE_READ_ONLY
     assert get_attested(after, uid).reason is DENIED
+
+
+@pytest.mark.parametrize(
+    ("vendor", "name"),
+    [
+        ("KMIPSRV", "Release Policy"),
+        ("kmipsrv", "release policy"),
+        ("kmipsrv ", "Release Policy"),
+        ("x", "Release-Policy"),
+        ("x", "kmipsrv-Release Policy"),
+    ],
+)
+def test_a_misspelt_release_policy_is_refused_and_not_kept_as_something_else(
+    client: Client, vendor: str, name: str
+) -> None:
+    client = client.at(Version.V2_1)
+    uid = client.create()
+    new: Item = (Tag.NEW_ATTRIBUTE, STRUCTURE, [vendor_attribute(vendor, name, TEXT_STRING, "{}")])
+    assert client.refused(O.ADD_ATTRIBUTE, uid_item(uid), new) is R.INVALID_ATTRIBUTE
