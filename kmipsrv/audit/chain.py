@@ -100,11 +100,8 @@ def verify(
             raise Broken("known", number, "it is not the one whose head was noted")
     noted.pop(0, None)
     if signed is None:  # 3.
-        if number:
-            raise Broken("head", 0, "there are records but no head")
-        head = Head(0, b"")
-    else:
-        head = Head.verified(signed, key)
+        raise Broken("head", 0, "the trail has no head")
+    head = Head.verified(signed, key)
     if (head.number, head.hash) != (number, digest):  # 4.
         raise Broken(
             "end", min(number, head.number) + 1, f"there are {number} records, but the head says {head.number}"

@@ -20,6 +20,10 @@ class Journal:
     def __init__(self, key: Ed25519PrivateKey) -> None:
         self._key = key
 
+    def begin(self, work: Work) -> None:
+        """Sign the head of an empty trail, so that a trail without a head is known to have lost it."""
+        work.write(HEAD, "", Head(0, b"").sign(self._key))
+
     def append(self, work: Work, body: bytes) -> int:
         """Append a record. -> its number. It stays when the item or request at hand is rolled back, and is durable before
         anything is answered."""

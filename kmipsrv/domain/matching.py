@@ -13,7 +13,7 @@ from kmipsrv.domain.lifecycle import state_expression
 from kmipsrv.domain.managed_object import Flag, ManagedObject, key_text, leaves, short_unique_identifier, value_leaves
 from kmipsrv.domain.search import AllOf, AnyOf, Compare, Expression, Indexed, Not
 from kmipsrv.spec.attributes import ATTRIBUTES, Key
-from kmipsrv.spec.enums import ObjectType, State, StorageStatusMask
+from kmipsrv.spec.enums import ObjectClass, ObjectType, State, StorageStatusMask
 from kmipsrv.spec.search_codec import Term
 from kmipsrv.spec.tags import Tag
 from kmipsrv.ttlv.codec import DATE_TIME, DATE_TIME_EXTENDED
@@ -61,6 +61,9 @@ def _equal(term: Term, now: int, parts: list[Expression], rest: list[Rest]) -> N
         parts += [state_expression(State(value), now), Compare("object_type", "ne", int(ObjectType.TEMPLATE))]
     elif key is Tag.SHORT_UNIQUE_IDENTIFIER:
         rest.append(lambda obj: short_unique_identifier(obj.unique_identifier) == value)
+    elif key is Tag.OBJECT_CLASS:
+        if value != ObjectClass.USER:
+            parts.append(NOTHING)  # every object that a client can see is of class User
     elif key is Tag.CRYPTOGRAPHIC_USAGE_MASK:
         parts.append(Compare("cryptographic_usage_mask", "mask", int(value)))
     elif key is Tag.USAGE_LIMITS:

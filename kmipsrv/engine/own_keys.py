@@ -13,6 +13,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from kmipsrv.audit.journal import Journal
 from kmipsrv.domain.binding import Binding
 from kmipsrv.domain.ports import Keyring, Store, Work
 from kmipsrv.domain.records import KEY_SIZE as RECORDS_KEY_SIZE
@@ -43,8 +44,11 @@ def own_keys(store: Store, keyring: Keyring, random: Callable[[int], bytes]) -> 
         try:
             with store.work() as work:
                 nonce = _own(work, keyring, NONCE, KEY_SIZE, random)
+                first = work.read(RECORD, SIGNING) is None
                 seed = _own(work, keyring, SIGNING, SEED_SIZE, random)
                 records = _own(work, keyring, RECORDS, RECORDS_KEY_SIZE, random)
+                if first:
+                    Journal(Ed25519PrivateKey.from_private_bytes(seed)).begin(work)
             store.authenticate(records)
             return OwnKeys(nonce, Ed25519PrivateKey.from_private_bytes(seed))
         except StoreConflict:

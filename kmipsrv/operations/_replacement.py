@@ -103,7 +103,10 @@ def _shift_dates(bag: AttributeBag, asked: AttributeBag, offset: int, now: int) 
             # "An offset cannot be used to specify new […] Date attribute values since no Activation Date has been specified
             # for the existing key": Illegal Operation (1.4 §11.5).
             raise KmipError(Cause.ILLEGAL_OPERATION, "the existing object has dates but no Activation Date")
-        bag.set(tag, date + after - before)
+        shifted = date + after - before
+        if not -(1 << 63) <= shifted < 1 << 63:
+            raise KmipError(Cause.INVALID_FIELD, f"the Offset moves {tag.text} out of its range")
+        bag.set(tag, shifted)
     bag.set(Tag.ACTIVATION_DATE, after)
 
 

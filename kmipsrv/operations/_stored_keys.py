@@ -104,12 +104,16 @@ def require_cipher(obj: ManagedObject, algorithm: CryptographicAlgorithm) -> Non
 
 
 def _bounded(key: K, settings: Settings) -> K:
+    """The key, if its size is within the bounds. Raises KmipError(SERVER_LIMIT_EXCEEDED)."""
+    check_size(formats.facts(key), settings)
+    return key
+
+
+def check_size(found: formats.Facts, settings: Settings) -> None:
     """Raises KmipError(SERVER_LIMIT_EXCEEDED) for a key whose size would take the server's time."""
-    found = formats.facts(key)
     longest = settings.maximum_rsa_bits if found.algorithm is _A.RSA else settings.maximum_dh_bits
     if found.algorithm in _BOUNDED and found.length > longest:
-        raise KmipError(Cause.SERVER_LIMIT_EXCEEDED, f"{found.algorithm.text} keys of at most {longest} bits are used")
-    return key
+        raise KmipError(Cause.SERVER_LIMIT_EXCEEDED, f"{found.algorithm.text} keys of at most {longest} bits are taken")
 
 
 # ---------------------------------------------------------------------------------------------------------- unwrapping

@@ -14,6 +14,7 @@ from kmipsrv.operations._key_material import digest_in_default_format, material_
 from kmipsrv.operations._pkcs12 import opened
 from kmipsrv.operations._registry import operation
 from kmipsrv.operations._storage_masks import check_storage_masks
+from kmipsrv.operations._stored_keys import check_size
 from kmipsrv.spec.attribute_bag import AttributeBag
 from kmipsrv.spec.attribute_codec import Attributes, SpreadAttributes, dump
 from kmipsrv.spec.enums import CryptographicUsageMask, KeyFormatType, LinkType, ObjectType, Operation, UniqueIdentifier
@@ -150,6 +151,7 @@ def _describe_key(new: NewObject, block: KeyBlock) -> None:
     if kind in _PAIR_TYPES:
         found = formats.describe(kind, block.key_format_type, material)
         if found is not None:
+            check_size(found, new.settings)
             digest_in_default_format(new, block, found.recommended_curve)
             set_algorithm(new, found.algorithm, found.length)
             if block.cryptographic_length is not None and block.cryptographic_length != found.length:
