@@ -264,6 +264,10 @@ class Context:
             self.save(obj)  # which gives it the rule's policy: what is made of it inherits that
         return plaintext
 
+    def authorize(self, obj: ManagedObject, purpose: Purpose) -> None:
+        """Ask the gate for an object that is open already. Raises KmipError."""
+        self.appraisal.authorize(obj.stored, purpose, obj.labels)
+
     def open_record(self, sealed: bytes, binding: Binding) -> bytes:
         """What the server has sealed for itself and is no managed object. Raises KmipError."""
         return self.keyring.open(sealed, binding, self.gate.own(binding))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 from kmipsrv.crypto.parameters import Parameters
+from kmipsrv.domain.grant import Purpose
 from kmipsrv.domain.managed_object import ManagedObject
 from kmipsrv.domain.streams import Stream, owner_of
 from kmipsrv.errors import Cause, KmipError
@@ -124,6 +125,7 @@ def begin(
     else:
         _check_unchanged(request, stream, first_only or {})
         obj = usable(ctx, stream.unique_identifier, use)
+        _authorize(ctx, obj, stream)
         if request.unique_identifier is not None and ctx.resolve(request.unique_identifier) != obj.unique_identifier:
             raise KmipError(Cause.INVALID_CORRELATION_VALUE, "the multi-part operation has another object")
         parameters = stream.parameters
@@ -158,6 +160,16 @@ def _stream(ctx: Context, request: Request) -> tuple[Stream | None, bool]:
     assert ctx.operation is not None
     stream = ctx.streams.take(request.correlation_value, owner_of(ctx.identity), ctx.operation, ctx.now)
     return stream, bool(request.final_indicator)
+
+
+def _authorize(ctx: Context, obj: ManagedObject, stream: Stream) -> None:
+    """The key is open since the first part, but every part is a use of it. A refusal, which may be the challenge that the
+    client then answers, leaves the stream as it was: nothing has been computed."""
+    try:
+        ctx.authorize(obj, Purpose.USE)
+    except KmipError:
+        ctx.streams.keep(stream, ctx.now)
+        raise
 
 
 def _check_unchanged(request: Request, stream: Stream, first_only: dict[str, Any]) -> None:

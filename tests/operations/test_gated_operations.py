@@ -25,7 +25,7 @@ from kmipsrv.spec.versions import Version
 from kmipsrv.ttlv.codec import ENUMERATION, STRUCTURE, Item
 from tests.attested import START, attested, capable, challenge_of, gate_settings
 from tests.harness import Client, Clock, make_engine, uid_item
-from tests.operations.cryptography import ACTIVE, KEY, parameters
+from tests.operations.cryptography import ACTIVE, INIT, KEY, correlation, data, iv, parameters
 from tests.operations.requests import PAYLOAD, Bench
 
 POLICY = parse(b'{"anyOf": [{"claim": "tee", "exists": true}], "use": true}')
@@ -196,3 +196,14 @@ def test_asynchronous_requests_have_no_evidence(free: Client, guarded: Client) -
     (pending,) = guarded.batch([(O.GET, [uid_item(uid)])], mandatory)
     assert pending.status is ResultStatus.OPERATION_PENDING
     assert records(guarded) == 0
+
+
+def test_every_part_of_a_stream_is_a_use(free: Client, guarded: Client) -> None:
+    """What the first part has proved holds for the first part: a later one without evidence is refused."""
+    uid = uid_item(Bench(free).key)
+    cbc = parameters(block_cipher_mode=1, padding_method=3)
+    (first,) = attested(guarded, [(O.ENCRYPT, [uid, cbc, data(bytes(16)), iv(bytes(16)), INIT])])
+    rest = [uid, data(bytes(16)), correlation(first.one(Tag.CORRELATION_VALUE))]
+    assert guarded.refused(O.ENCRYPT, *rest) is R.PERMISSION_DENIED
+    (second,) = attested(guarded, [(O.ENCRYPT, rest)])
+    assert second.status is ResultStatus.SUCCESS, second.message
