@@ -2,7 +2,8 @@
 
 A stream lives in this process's memory and nowhere else: it dies with the process, is not there for a connection that
 another worker serves, and is undone by nothing. So a client sends all parts over one connection, which one worker keeps.
-A stream that fails is over, and so is one whose request was undone: what was computed cannot be taken back.
+A stream that fails is over, and so is one whose request was undone: what was computed cannot be taken back. A part that the
+release gate refuses has computed nothing: the stream waits for another.
 
 It is bound to who opened it, to the operation and to the object. Streams are bounded in number and in what they hold, for
 each client and for the process, and end when nobody has asked for them for `lifetime` seconds.

@@ -146,21 +146,14 @@ class Dispatcher:
                 if error.cause is Cause.LOGIN_USED_UP:
                     raise  # the message's answer
                 refusal = error  # every batch item's answer, as TC-LOGIN-2 and TC-DLOGIN-1 expect
-        return Context(
+        return self.context(
+            work,
+            identity,
+            version,
+            now,
             attestation=attestation.attestation_of(call, header, items, attested, identity, version, now),
             refusal=refusal,
             certificates=None if self.identify is None else Desk(call.peer.fingerprint, self.identify),
-            identity=identity,
-            version=version,
-            now=now,
-            work=work,
-            keyring=self.keyring,
-            gate=self.gate,
-            settings=self.settings,
-            random=self.random,
-            streams=self.streams,
-            generator=self.generator,
-            process=self._deferred,
         )
 
     # ------------------------------------------------------------------------------------------------- asynchronously
@@ -237,8 +230,9 @@ class Dispatcher:
         if _asynchronous.run_waiting(ctx, self._deferred):
             self._next_look = now  # the next group's transaction
 
-    def context(self, work: Work, identity: Identity, version: Version, now: int) -> Context:
-        """What is done without a request message: postponed requests, messages to endpoints."""
+    def context(self, work: Work, identity: Identity, version: Version, now: int, **of_message: Any) -> Context:
+        """A context of this dispatcher. What is done without a request message (postponed requests, messages to endpoints)
+        has nothing `of_message`: neither evidence nor a certificate."""
         return Context(
             identity=identity,
             version=version,
@@ -251,6 +245,7 @@ class Dispatcher:
             streams=self.streams,
             generator=self.generator,
             process=self._deferred,
+            **of_message,
         )
 
     # ------------------------------------------------------------------------------------------------------- batch
