@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from kmipsrv.domain.ports import Keyring
+from kmipsrv.engine.engine import Engine
+from kmipsrv.release import decisions
 from kmipsrv.release.endorsements import Endorsements
 from kmipsrv.release.gate import GateSettings
 from kmipsrv.release.recipient import report_data
@@ -17,9 +22,10 @@ from kmipsrv.spec.schema import unbind
 from kmipsrv.spec.tags import Tag
 from kmipsrv.spec.versions import Version
 from kmipsrv.ttlv.codec import BYTE_STRING, ENUMERATION, STRUCTURE, TEXT_STRING, Item
-from tests.harness import Answer, Client, named_1x, true, uid_item, vendor_attribute
-from tests.release.verifiers.attesters import Made, make_snp, make_tpm
+from tests.harness import Answer, Client, Clock, make_engine, named_1x, true, uid_item, vendor_attribute
+from tests.release.verifiers.attesters import Made, make_snp
 from tests.release.verifiers.pki import NOW
+from tests.release.verifiers.tpm_attesters import make_tpm
 
 START = int(NOW.timestamp())
 TPM = b'{"version": "1.0.0", "anyOf": [{"authority": "tpm", "allOf": [{"claim": "tee", "equals": "tpm"}]}]}'
@@ -45,6 +51,27 @@ def anchors(*types: str) -> dict[str, Endorsements]:
 
 def gate_settings(**changes: Any) -> GateSettings:
     return GateSettings(**{"endorsements": anchors(), **changes})
+
+
+@contextmanager
+def gated_engines(folder: Path, keyring: Keyring, clock: Clock) -> Iterator[Callable[..., Client]]:
+    """Starts engines on one database, with these changes to the gate's settings: as many workers, or one after the other."""
+    engines: list[Engine] = []
+
+    def started(**changes: Any) -> Client:
+        engines.append(make_engine(folder, keyring, clock, release=gate_settings(**changes)))
+        return Client(engines[-1], Version.V2_1)
+
+    yield started
+    for engine in engines:
+        engine.store.close()
+
+
+def trail(client: Client) -> list[dict[str, Any]]:
+    """The records of the audit trail."""
+    with client.engine.store.work() as work:
+        last, _ = work.audit_head()
+        return [decisions.parse(body) for _, body, _ in work.audit(0, last)]
 
 
 def policy_item(client: Client, value: str) -> Item:
@@ -141,6 +168,11 @@ def attested(
     challenge, _ = ask(client, items, *header)
     shown = credential(kind, challenge, make(covering(client, challenge, recipient)))
     return client.batch(items, *capable(), shown, *header)
+
+
+def get(uid: str) -> tuple[int, list[Item]]:
+    """The batch item of a Get."""
+    return Operation.GET, [uid_item(uid)]
 
 
 def get_attested(client: Client, uid: str, **options: Any) -> Answer:

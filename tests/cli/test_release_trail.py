@@ -23,7 +23,7 @@ from kmipsrv.ttlv.codec import ENUMERATION
 from tests.attested import ANYTHING, SNP, capable, gated
 from tests.cli.conftest import Runner
 from tests.harness import ALICE, Client, uid_item
-from tests.release.verifiers.attesters import make_tpm
+from tests.release.verifiers.tpm_attesters import make_tpm
 
 
 @pytest.fixture

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from kmipsrv.domain.ports import Keyring
-from kmipsrv.engine.engine import Engine
 from kmipsrv.release.policy import parse
 from kmipsrv.release.rules import Rule
 from kmipsrv.spec.attribute_codec import RELEASE_POLICY
@@ -19,8 +17,18 @@ from kmipsrv.spec.enums import ResultStatus
 from kmipsrv.spec.tags import Tag
 from kmipsrv.spec.versions import Version
 from kmipsrv.ttlv.codec import BOOLEAN, BYTE_STRING, ENUMERATION, INTEGER, STRUCTURE, TEXT_STRING, Item
-from tests.attested import ANYTHING, SNP, START, attested, gate_settings, gated, get_attested, release_policy, snp
-from tests.harness import Answer, Client, Clock, make_engine, name_value, named_1x, uid_item, vendor_attribute
+from tests.attested import (
+    ANYTHING,
+    SNP,
+    START,
+    attested,
+    gated,
+    gated_engines,
+    get_attested,
+    release_policy,
+    snp,
+)
+from tests.harness import Answer, Client, Clock, name_value, named_1x, uid_item, vendor_attribute
 from tests.operations.requests import PAYLOAD, Bench
 
 ID = parse(ANYTHING).id
@@ -35,16 +43,8 @@ def clock() -> Clock:
 
 @pytest.fixture
 def start(tmp_path: Path, keyring: Keyring, clock: Clock) -> Iterator[Callable[..., Client]]:
-    """Starts engines on one database."""
-    engines: list[Engine] = []
-
-    def started(**changes: Any) -> Client:
-        engines.append(make_engine(tmp_path, keyring, clock, release=gate_settings(**changes)))
-        return Client(engines[-1], Version.V2_1)
-
-    yield started
-    for engine in engines:
-        engine.store.close()
+    with gated_engines(tmp_path, keyring, clock) as started:
+        yield started
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ from kmipsrv.release.endorsements import Endorsements
 from kmipsrv.release.evidence import verify
 from kmipsrv.release.refusal import Refused
 from tests.release import tokens
-from tests.release.verifiers.attesters import make_snp, make_tpm
+from tests.release.verifiers.attesters import make_snp
 from tests.release.verifiers.pki import NOW, key, pem, root, spki_pem
+from tests.release.verifiers.tpm_attesters import make_tpm
 
 ROOT = root("root")  # signatures are made anew at every call
 JWK = tokens.jwk(tokens.ec_key(), kid="1")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,8 @@ from typing import Any
 import pytest
 
 from kmipsrv.domain.ports import Keyring
-from kmipsrv.engine.call import Call, Peer
-from kmipsrv.engine.engine import Engine
 from kmipsrv.identity.authenticator import CredentialAuthenticator, User
 from kmipsrv.identity.password import hash_password
-from kmipsrv.release import decisions
 from kmipsrv.spec.attested_release import EVIDENCE_TYPES
 from kmipsrv.spec.enums import BatchErrorContinuationOption, Operation, ResultReason, ResultStatus
 from kmipsrv.spec.tags import Tag
@@ -23,7 +20,6 @@ from kmipsrv.ttlv.codec import ENUMERATION, STRUCTURE, TEXT_STRING, Item
 from tests.attested import (
     ANYTHING,
     SNP,
-    START,
     ask,
     capable,
     challenge_of,
@@ -31,45 +27,18 @@ from tests.attested import (
     credential,
     gate_settings,
     gated,
+    get,
     get_attested,
     snp,
     tpm,
+    trail,
 )
 from tests.harness import BOB, Answer, Client, Clock, make_engine, option, uid_item
-from tests.release.verifiers.attesters import make_snp, make_tpm
+from tests.release.verifiers.attesters import make_snp
+from tests.release.verifiers.tpm_attesters import make_tpm
 
 R = ResultReason
 MATERIAL = bytes(range(32))
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock(START)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path
-
-
-@pytest.fixture
-def start(folder: Path, keyring: Keyring, clock: Clock) -> Iterator[Callable[..., Client]]:
-    """Starts engines on one database: so many worker processes, or one after the other."""
-    engines: list[Engine] = []
-
-    def started(**changes: Any) -> Client:
-        engine = make_engine(folder, keyring, clock, release=gate_settings(**changes))
-        engines.append(engine)
-        return Client(engine, Version.V2_1)
-
-    yield started
-    for engine in engines:
-        engine.store.close()
-
-
-@pytest.fixture
-def client(start: Callable[..., Client]) -> Client:
-    return start()
 
 
 def material(answer: Answer) -> bytes:
@@ -79,17 +48,6 @@ def material(answer: Answer) -> bytes:
     block = {tag: value for tag, _, value in fields[0][2]}
     value: bytes = {tag: content for tag, _, content in block[Tag.KEY_VALUE]}[Tag.KEY_MATERIAL]
     return value
-
-
-def get(uid: str) -> tuple[int, list[Any]]:
-    return Operation.GET, [uid_item(uid)]
-
-
-def trail(client: Client) -> list[dict[str, Any]]:
-    """The records of the audit trail."""
-    with client.engine.store.work() as work:
-        last, _ = work.audit_head()
-        return [decisions.parse(body) for _, body, _ in work.audit(0, last)]
 
 
 def test_the_handshake(client: Client) -> None:
@@ -170,114 +128,6 @@ def test_an_ungated_object_needs_nothing(client: Client) -> None:
     uid = client.register_key(MATERIAL)
     assert material(client.ok(*_flat(get(uid)))) == MATERIAL
     assert trail(client) == []
-
-
-# ------------------------------------------------------------------------------------------------------- the nonce
-
-
-def test_a_nonce_is_used_once(client: Client) -> None:
-    uid = gated(client)
-    challenge, _ = ask(client, [get(uid)])
-    frame = client.frame([get(uid)], *capable(), credential("tpm", challenge, tpm(covering(client, challenge))))
-    assert client.message(frame)[1][0].status is ResultStatus.SUCCESS
-    assert client.message(frame)[1][0].reason is R.ATTESTATION_FAILED
-    assert [(record["outcome"], record["step"]) for record in trail(client)][1:] == [
-        ("granted", None),
-        ("failed", "single"),
-    ]
-
-
-def test_a_nonce_is_used_once_also_within_one_group_of_messages(client: Client) -> None:
-    """Messages that wait together share one transaction."""
-    uid = gated(client)
-    challenge, _ = ask(client, [get(uid)])
-    frame = client.frame([get(uid)], *capable(), credential("tpm", challenge, tpm(covering(client, challenge))))
-    peer = Peer(client.identity, "127.0.0.1", public_key=client.public_key)
-    first, second = client.engine.answer([Call(frame, peer), Call(frame, peer)])
-    assert first is not None
-    assert second is not None
-    assert b"\x42\x00\x43" in first  # Key Material
-    assert b"\x42\x00\x43" not in second
-
-
-def test_a_failed_attestation_uses_the_nonce_up(client: Client) -> None:
-    uid = gated(client)
-    challenge, _ = ask(client, [get(uid)])
-    wrong = credential("tpm", challenge, tpm(bytes(64)))
-    assert client.batch([get(uid)], *capable(), wrong)[0].reason is R.ATTESTATION_FAILED
-    right = credential("tpm", challenge, tpm(covering(client, challenge)))
-    assert client.batch([get(uid)], *capable(), right)[0].reason is R.ATTESTATION_FAILED
-    assert [record["step"] for record in trail(client)][1:] == ["nonce", "single"]
-
-
-def test_a_nonce_expires(client: Client, clock: Clock) -> None:
-    uid = gated(client)
-    challenge, _ = ask(client, [get(uid)])
-    shown = credential("tpm", challenge, tpm(covering(client, challenge)))
-    clock.advance(300)
-    assert client.batch([get(uid)], *capable(), shown)[0].reason is R.ATTESTATION_FAILED
-    assert trail(client)[-1]["step"] == "time"
-
-
-def test_a_nonce_is_one_client_s(client: Client) -> None:
-    uid = gated(client)
-    bob = client.as_(BOB)
-    theirs = gated(bob)
-    challenge, _ = ask(client, [get(uid)])
-    shown = credential("tpm", challenge, tpm(covering(bob, challenge)))
-    assert bob.batch([get(theirs)], *capable(), shown)[0].reason is R.ATTESTATION_FAILED
-    assert trail(client)[-1]["step"] == "mac"
-
-
-def test_evidence_covers_the_client_s_certificate(client: Client) -> None:
-    """Whoever holds another certificate cannot use evidence that was made for this one, nonce or not."""
-    uid = gated(client)
-    challenge, _ = ask(client, [get(uid)])
-    other = replace(client, public_key=b"another certificate's")
-    shown = credential("tpm", challenge, tpm(covering(other, challenge)))
-    assert client.batch([get(uid)], *capable(), shown)[0].reason is R.ATTESTATION_FAILED
-
-
-def test_a_nonce_is_for_the_objects_it_was_asked_for(client: Client) -> None:
-    uid, other = gated(client), gated(client)
-    challenge, _ = ask(client, [get(uid)])
-    shown = credential("tpm", challenge, tpm(covering(client, challenge)))
-    fields, (answer,) = client.message(client.frame([get(other)], *capable(), shown))
-    assert answer.reason is R.ATTESTATION_REQUIRED
-    assert challenge_of(fields) != challenge
-    record = trail(client)[-1]
-    assert (record["outcome"], record["step"], record["object"]) == ("challenged", "scope", other)
-
-
-@pytest.mark.parametrize(
-    ("nonce_id", "value"), [(b"", b""), (b"x" * 82, bytes(32)), (None, bytes(32)), (None, None), (b"\1" * 1000, None)]
-)
-def test_a_nonce_is_this_deployment_s(client: Client, nonce_id: bytes | None, value: bytes | None) -> None:
-    uid = gated(client)
-    challenge, _ = ask(client, [get(uid)])
-    forged = replace(
-        challenge,
-        nonce_id=challenge.nonce_id[:-1] + b"\0" if nonce_id is None else nonce_id,
-        value=challenge.value if value is None else value,
-    )
-    shown = credential("tpm", forged, tpm(covering(client, forged)))
-    assert client.batch([get(uid)], *capable(), shown)[0].reason is R.ATTESTATION_FAILED
-
-
-def test_a_nonce_holds_in_every_process_and_after_a_restart(start: Callable[..., Client]) -> None:
-    first = start()
-    uid = gated(first)
-    challenge, _ = ask(first, [get(uid)])
-    shown = credential("tpm", challenge, tpm(covering(first, challenge)))
-    second = start()  # another worker
-    assert second.batch([get(uid)], *capable(), shown)[0].status is ResultStatus.SUCCESS
-    assert first.batch([get(uid)], *capable(), shown)[0].reason is R.ATTESTATION_FAILED  # used up in the other
-    challenge, _ = ask(first, [get(uid)])
-    shown = credential("tpm", challenge, tpm(covering(first, challenge)))
-    first.engine.store.close()
-    second.engine.store.close()
-    third = start()  # both are gone
-    assert third.batch([get(uid)], *capable(), shown)[0].status is ResultStatus.SUCCESS
 
 
 # ---------------------------------------------------------------------------------------------------- the evidence
@@ -382,12 +232,12 @@ def test_one_bad_credential_among_good_ones(client: Client) -> None:
 
 @pytest.mark.parametrize("first", [True, False])
 def test_attestation_arrives_beside_another_credential(
-    folder: Path, keyring: Keyring, clock: Clock, first: bool
+    tmp_path: Path, keyring: Keyring, clock: Clock, first: bool
 ) -> None:
     """In either order, each is judged by itself: neither stands in for the other, and both have to hold."""
     users = [User("Fred", owner="Fred", record=hash_password("password1", b"f" * 16))]
     login = CredentialAuthenticator(users, [], bytes(32))
-    engine = make_engine(folder, keyring, clock, authenticator=login, release=gate_settings())
+    engine = make_engine(tmp_path, keyring, clock, authenticator=login, release=gate_settings())
     client = Client(engine, Version.V2_1)
 
     def password(text: str) -> Item:

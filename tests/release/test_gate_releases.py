@@ -5,9 +5,8 @@ from __future__ import annotations
 import datetime
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +15,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from kmipsrv.audit.chain import Broken, Head
 from kmipsrv.audit.journal import HEAD, verify_trail
-from kmipsrv.domain.ports import Keyring
-from kmipsrv.engine.engine import Engine
 from kmipsrv.engine.ledger import POLICY, keep_approval
 from kmipsrv.engine.orders import carry_out
 from kmipsrv.release import decisions
@@ -42,43 +39,20 @@ from tests.attested import (
     capable,
     covering,
     credential,
-    gate_settings,
     gated,
     get_attested,
     policy_item,
     tpm,
+    trail,
     wrapping_to,
 )
-from tests.harness import ALICE, Answer, Client, Clock, make_engine, uid_item
+from tests.harness import ALICE, Answer, Client, Clock, uid_item
 
 R = ResultReason
 MATERIAL = bytes(range(32))
 BOUND = '{"anyOf": [{"claim": "tee", "exists": true}], "conditions": {"requireKeyBinding": true}}'
 NOW = datetime.datetime.fromtimestamp(START, datetime.UTC)
 HOUR = datetime.timedelta(hours=1)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock(START)
-
-
-@pytest.fixture
-def start(tmp_path: Path, keyring: Keyring, clock: Clock) -> Iterator[Callable[..., Client]]:
-    engines: list[Engine] = []
-
-    def started(**changes: Any) -> Client:
-        engines.append(make_engine(tmp_path, keyring, clock, release=gate_settings(**changes)))
-        return Client(engines[-1], Version.V2_1)
-
-    yield started
-    for engine in engines:
-        engine.store.close()
-
-
-@pytest.fixture
-def client(start: Callable[..., Client]) -> Client:
-    return start()
 
 
 def gate(client: Client) -> Gate:
@@ -89,11 +63,6 @@ def gate(client: Client) -> Gate:
 
 def public(key: PrivateKey) -> bytes:
     return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-
-
-def trail(client: Client) -> list[dict[str, Any]]:
-    with client.engine.store.work() as work:
-        return [decisions.parse(body) for _, body, _ in work.audit(0, work.audit_head()[0])]
 
 
 # ------------------------------------------------------------------------------------------------ to the attested key

@@ -188,3 +188,19 @@ def ear_cwt_claims(status: int = 2, **extra: Any) -> dict[Any, Any]:
         1004: {0: "https://veraison-project.org", 1: "vts 0.0.1"},
         266: {"PSA": {1000: status, 1001: {0: 2, 4: 2}, 1003: ["https://veraison.example/policy/1/60a0068d"], **extra}},
     }
+
+
+EC = ec_key()
+KEYS = keys(jwk(EC, kid="k1"))
+NONCE = bytes(range(64))
+
+
+def spki(key: Any) -> str:
+    der: bytes = key.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return base64.b64encode(der).decode()
+
+
+def signed(claims: dict[str, Any], **header: Any) -> bytes:
+    return token(EC, claims, header={"kid": "k1", **header})

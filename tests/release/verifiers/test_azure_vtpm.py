@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.release.verifiers.attesters import Made, make_azure, runtime_keys
+from tests.release.verifiers.attesters import Made
 from tests.release.verifiers.conftest import accepted, refused
 from tests.release.verifiers.pki import rsa_key
+from tests.release.verifiers.tpm_attesters import make_azure, runtime_keys
 
 TEES = ("snp", "tdx")
 AK, EK = runtime_keys(rsa_key("vTPM AK"))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from kmipsrv.release import text
 from kmipsrv.release.evidence import MAX_EVIDENCE, TYPES, Endorsements, Refused, verify
 from kmipsrv.release.verifiers import der, protobuf
-from tests.release.verifiers import attesters
+from tests.release.verifiers import attesters, tpm_attesters
 from tests.release.verifiers.pki import NOW
 
 HARDWARE = [kind for kind, row in TYPES.items() if not row.text]
@@ -61,8 +61,8 @@ MADE: dict[str, Callable[..., attesters.Made]] = {
     "snp": attesters.make_snp,
     "tdx": attesters.make_quote,
     "nitro": attesters.make_nitro,
-    "tpm": attesters.make_tpm,
-    "az-snp-vtpm": attesters.make_azure,
+    "tpm": tpm_attesters.make_tpm,
+    "az-snp-vtpm": tpm_attesters.make_azure,
     "nvidia": attesters.make_nvidia,
     "cca": attesters.make_cca,
 }

@@ -14,7 +14,7 @@ import pytest
 from kmipsrv.release.evidence import Endorsements
 from kmipsrv.release.text import decoded
 from kmipsrv.release.verifiers import tpm
-from tests.release.verifiers import attesters
+from tests.release.verifiers import attesters, tpm_attesters
 from tests.release.verifiers.conftest import survivors
 from tests.release.verifiers.pki import NOW
 
@@ -53,7 +53,7 @@ def test_every_byte_of_made_evidence(kind: str) -> None:
 
 
 def test_every_byte_of_a_made_tpm_quote() -> None:
-    sample = attesters.make_tpm()
+    sample = tpm_attesters.make_tpm()
     value = json.loads(sample.evidence)
     endorsements = Endorsements.parse(sample.endorsements)
     for member in ("message", "signature"):

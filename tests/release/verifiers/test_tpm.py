@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.release.verifiers.attesters import Made, make_tpm, make_tpm_protobuf, pcr_value, tpm2b, tpm_public, tpm_quote
+from tests.release.verifiers.attesters import Made
 from tests.release.verifiers.conftest import accepted, refused
 from tests.release.verifiers.pki import DAY, NOW, certificate, key, pem, root, rsa_key, spki_pem
+from tests.release.verifiers.tpm_attesters import make_tpm, make_tpm_protobuf, pcr_value, tpm2b, tpm_public, tpm_quote
 
 EC_AK = key("EC AK", ec.SECP256R1)
 AIK = "2.23.133.8.3"

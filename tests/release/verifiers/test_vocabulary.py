@@ -11,7 +11,7 @@ import pytest
 
 from kmipsrv.release.canonical import dumps
 from kmipsrv.release.facts import VOCABULARY
-from tests.release.verifiers import attesters
+from tests.release.verifiers import attesters, tpm_attesters
 from tests.release.verifiers.conftest import accepted
 
 TABLE = Path(__file__).parents[3] / "docs" / "attestation-claims.md"
@@ -21,9 +21,9 @@ MADE: dict[str, list[Callable[[], attesters.Made]]] = {
     "tdx": [attesters.make_quote, lambda: attesters.make_quote(version=5, long=True, attributes=1 << 63)],
     "sgx": [lambda: attesters.make_quote(tee=0, version=3)],
     "nitro": [attesters.make_nitro],
-    "tpm": [attesters.make_tpm],
-    "az-snp-vtpm": [attesters.make_azure],
-    "az-tdx-vtpm": [lambda: attesters.make_azure("tdx")],
+    "tpm": [tpm_attesters.make_tpm],
+    "az-snp-vtpm": [tpm_attesters.make_azure],
+    "az-tdx-vtpm": [lambda: tpm_attesters.make_azure("tdx")],
     "nvidia": [attesters.make_nvidia, lambda: attesters.make_nvidia(devices=2)],
     "cca": [attesters.make_cca, lambda: attesters.make_cca(profile=True)],
 }
