@@ -30,8 +30,9 @@ from kmipsrv.spec.messages import request_parts
 from kmipsrv.spec.versions import V1_2
 from kmipsrv.store.sqlite import SQLiteStore
 from kmipsrv.ttlv.codec import decode
-from tests.release.verifiers.attesters import Made, make_snp, make_tpm
+from tests.release.verifiers.attesters import Made, make_snp
 from tests.release.verifiers.pki import NOW
+from tests.release.verifiers.tpm_attesters import make_tpm
 
 GROUP = 32  # requests that wait together, as under load
 TPM, SNP = "verify a TPM 2.0 quote", "verify an SEV-SNP report"
